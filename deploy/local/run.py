@@ -1,0 +1,11 @@
+"""`make run`: starts the whole system on this machine. See `deploy/local/launcher.py`."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # The repository's root takes the place of this folder, so that the sources need not be installed.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from deploy.local.launcher import main
+
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""One `Session` stream to one filter replica: connects, reconnects, numbers subscriptions, routes what arrives.
+
+Created by `filter_client`, which decides what is opened where; runs as one task on the event loop. What the stream
+carries is said in `proto/kafka_ws/filter/v1/filter.proto`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import grpc
+import grpc.aio
+import structlog
+from kafka_ws.filter.v1 import filter_pb2, filter_pb2_grpc
+
+from edge.backoff import Backoff
+from edge.batch import ReceivedBatch
+
+if TYPE_CHECKING:
+    from edge.leg import Leg
+
+_log = structlog.get_logger(__name__)
+
+_Call = grpc.aio.StreamStreamCall[filter_pb2.SessionRequest, filter_pb2.SessionResponse]
+
+
+class Assignment:
+    """A leg at a replica, under the number it has there. Valid until closed, refused, or the stream is lost."""
+
+    __slots__ = ("leg", "number", "session")
+
+    def __init__(self, leg: Leg, session: FilterSession, number: int) -> None:
+        """Made by `FilterSession.open`."""
+        self.leg = leg
+        self.session = session
+        self.number = number
+
+    def close(self) -> None:
+        """Ends it; what still arrives for it is ignored."""
+        self.session.close(self)
+
+
+class SessionListener(Protocol):
+    """Who is told what happens on a session."""
+
+    def changed(self, session: FilterSession) -> None:
+        """`is_ready` or `is_draining` may have changed."""
+
+    def opened(self, assignment: Assignment, opened: filter_pb2.Opened) -> None:
+        """The replica serves the leg; records follow."""
+
+    def refused(self, assignment: Assignment, rejection: filter_pb2.Rejection) -> None:
+        """The replica does not serve the leg, or no longer."""
+
+    def lost(self, assignments: list[Assignment]) -> None:
+        """The stream is gone, and these with it."""
+
+    def handled(self) -> None:
+        """One message has been handed on completely."""
+
+    async def room(self) -> None:
+        """Waits while no more should be read."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` would not wait."""
+
+
+class FilterSession:
+    """The stream to one replica.
+
+    Args:
+        address: the replica, `ip:port`.
+        connect: makes a channel to it.
+        listener: is told what happens.
+
+    Attributes:
+        address: the replica.
+        is_draining: the replica has said that it is about to stop.
+        kafka_lost_at: when the replica has said that Kafka is away, in the event loop's time; None while it is not.
+    """
+
+    def __init__(self, address: str, connect: Callable[[], grpc.aio.Channel], listener: SessionListener) -> None:
+        """Begins unconnected; `run` connects."""
+        self.address = address
+        self._connect = connect
+        self._listener = listener
+        self._assignments: dict[int, Assignment] = {}
+        self._last_number = 0
+        self._requests: asyncio.Queue[filter_pb2.SessionRequest] | None = None
+        self._kafka_available = False
+        self.is_draining = False
+        self.kafka_lost_at: float | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the stream stands: its first message has arrived."""
+        return self._requests is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new subscriptions can be opened."""
+        return self.is_connected and self._kafka_available and not self.is_draining
+
+    @property
+    def assignments(self) -> list[Assignment]:
+        """What is open, or being opened, here."""
+        return list(self._assignments.values())
+
+    def open(self, leg: Leg) -> Assignment:
+        """Asks the replica to serve a leg, from where its subscriber stands now."""
+        self._last_number += 1
+        assignment = Assignment(leg, self, self._last_number)
+        self._assignments[assignment.number] = assignment
+        self._send(
+            filter_pb2.SessionRequest(
+                open=filter_pb2.Open(subscription_id=assignment.number, subscription=leg.request())
+            )
+        )
+        return assignment
+
+    def close(self, assignment: Assignment) -> None:
+        """Asks the replica to stop serving a leg. Does nothing when it does not."""
+        if self._assignments.pop(assignment.number, None) is not None:
+            self._send(filter_pb2.SessionRequest(close=filter_pb2.Close(subscription_id=assignment.number)))
+
+    def _send(self, request: filter_pb2.SessionRequest) -> None:
+        # Bounded by the number of subscriptions. Without a stream there is nobody to tell.
+        if self._requests is not None:
+            self._requests.put_nowait(request)
+
+    async def run(self) -> None:
+        """Keeps the stream up until cancelled."""
+        backoff = Backoff()
+        log = _log.bind(replica=self.address)
+        reported = False
+        async with self._connect() as channel:
+            stub = filter_pb2_grpc.FilterServiceStub(channel)
+            while True:
+                try:
+                    await self._converse(stub.Session(), backoff)
+                    log.info("the filter replica has ended the session")
+                except grpc.aio.AioRpcError as error:
+                    report = log.debug if reported else log.warning
+                    report("no session with the filter replica", status=error.code().name, details=error.details())
+                except Exception:
+                    log.exception("the session with the filter replica has failed")
+                reported = not self.is_connected
+                self._forget()
+                await asyncio.sleep(backoff.delay())
+
+    async def _converse(self, call: _Call, backoff: Backoff) -> None:
+        first = await call.read()
+        if not isinstance(first, filter_pb2.SessionResponse):
+            # The end of the stream.
+            return
+        backoff.succeeded()
+        self._requests = asyncio.Queue()
+        sender = asyncio.create_task(self._write_requests(call, self._requests))
+        try:
+            self._handle(first)
+            while True:
+                message = await call.read()
+                if not isinstance(message, filter_pb2.SessionResponse):
+                    return
+                self._handle(message)
+                self._listener.handled()
+                if not self._listener.has_room:
+                    await self._listener.room()
+        finally:
+            sender.cancel()
+            call.cancel()
+
+    async def _write_requests(self, call: _Call, requests: asyncio.Queue[filter_pb2.SessionRequest]) -> None:
+        try:
+            while True:
+                await call.write(await requests.get())
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The reading side sees the end of the call as well, and says so.
+            return
+
+    def _forget(self) -> None:
+        """The stream is gone."""
+        self._requests = None
+        self._kafka_available = False
+        self.is_draining = False
+        self.kafka_lost_at = None
+        lost, self._assignments = list(self._assignments.values()), {}
+        self._listener.changed(self)
+        self._listener.lost(lost)
+
+    def _handle(self, message: filter_pb2.SessionResponse) -> None:
+        match message.WhichOneof("response"):
+            case "records":
+                self._deliver(message.records)
+            case "progress":
+                progress = message.progress
+                for number in progress.subscription_ids:
+                    if (assignment := self._assignments.get(number)) is not None:
+                        assignment.leg.subscriber.progress(progress.partition, progress.next_offset)
+            case "opened":
+                if (assignment := self._assignments.get(message.opened.subscription_id)) is not None:
+                    self._listener.opened(assignment, message.opened)
+            case "rejected":
+                self._refused(message.rejected.subscription_id, message.rejected.rejection)
+            case "closed":
+                self._refused(message.closed.subscription_id, message.closed.rejection)
+            case "status":
+                self._status(message.status)
+            case "draining":
+                self.is_draining = True
+                _log.info("the filter replica is draining", replica=self.address, grace_ms=message.draining.grace_ms)
+                self._listener.changed(self)
+
+    def _deliver(self, message: filter_pb2.SessionRecords) -> None:
+        batch = ReceivedBatch(message.batch)
+        assignments = self._assignments
+        for delivery in message.deliveries:
+            assignment = assignments.get(delivery.subscription_id)
+            if assignment is not None:
+                assignment.leg.subscriber.records(batch, delivery.indexes)
+
+    def _refused(self, number: int, rejection: filter_pb2.Rejection) -> None:
+        assignment = self._assignments.pop(number, None)
+        if assignment is not None:
+            self._listener.refused(assignment, rejection)
+
+    def _status(self, status: filter_pb2.Status) -> None:
+        if status.kafka_available:
+            self.kafka_lost_at = None
+        elif self.kafka_lost_at is None:
+            self.kafka_lost_at = asyncio.get_running_loop().time()
+        if status.kafka_available != self._kafka_available:
+            _log.info("filter replica", replica=self.address, kafka_available=status.kafka_available)
+        self._kafka_available = status.kafka_available
+        self._listener.changed(self)

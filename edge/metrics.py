@@ -1,0 +1,23 @@
+"""Metrics of the edge, all in one place. Changed from the event loop, read by `runtime.metrics`' endpoint."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HTTP_REQUESTS = Counter(
+    "kafka_ws_edge_http_requests",
+    "HTTP responses, by endpoint and status; 101 is an accepted handshake.",
+    ["endpoint", "status"],
+)
+REQUEST_SECONDS = Histogram(
+    "kafka_ws_edge_http_request_seconds", "Seconds from a request's headers to the response.", ["endpoint"]
+)
+CONNECTIONS = Gauge("kafka_ws_edge_connections", "WebSockets open, or in their handshake.")
+CLOSES = Counter("kafka_ws_edge_closes", "WebSockets closed, by the code sent or received (1006: none).", ["code"])
+SUBSCRIPTIONS = Gauge("kafka_ws_edge_subscriptions", "Subscriptions open at the filter service.", ["kind"])
+RECORDS = Counter("kafka_ws_edge_records", "Records received, counted once for each subscription.")
+DELIVERIES = Counter("kafka_ws_edge_deliveries", "Records handed to WebSockets.")
+WRITTEN_BYTES = Counter("kafka_ws_edge_written_bytes", "Bytes of frames handed to WebSockets.")
+BACKLOG_BYTES = Gauge("kafka_ws_edge_backlog_bytes", "Bytes of frames received and not yet taken by the writer.")
+LAGGING = Gauge("kafka_ws_edge_lagging_connections", "WebSockets that are behind the shared stream.")
+DETACHES = Counter("kafka_ws_edge_slow_consumer_detaches", "Times that a WebSocket went over its high mark.")
+FILTER_REPLICAS = Gauge("kafka_ws_edge_filter_replicas", "Filter replicas, by state.", ["state"])
+MOVES = Counter("kafka_ws_edge_subscription_moves", "Subscriptions opened at another replica, by cause.", ["cause"])

@@ -1,0 +1,62 @@
+"""Which filter replica serves which partitions (design, "Placement"): rendezvous hashing, and finding the replicas.
+
+`choose` and `rank` are pure; `resolve` asks the system's resolver. Called by `filter_client`.
+"""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from edge.config import split_address
+
+
+def _score(replica: str, topic: str, partition: int | None) -> bytes:
+    whole = "" if partition is None else str(partition)
+    # NUL cannot occur in an address, and a topic that holds one cannot exist: no two keys give the same text.
+    return blake2b(f"{replica}\0{topic}\0{whole}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def rank(topic: str, partition: int | None, replicas: Iterable[str]) -> list[str]:
+    """The replicas, best first, for a topic's partition.
+
+    Every edge ranks alike, so that equal subscriptions meet at one replica; a replica that comes or goes moves only
+    its own share (rendezvous hashing, Thaler and Ravishankar 1996).
+
+    Args:
+        topic: topic name.
+        partition: partition number; None for the topic as a whole.
+        replicas: addresses, in any order.
+    """
+    return sorted(replicas, key=lambda replica: (_score(replica, topic, partition), replica), reverse=True)
+
+
+def choose(topic: str, partition: int | None, replicas: Iterable[str]) -> str | None:
+    """The first of `rank`; None without replicas."""
+    return max(replicas, key=lambda replica: (_score(replica, topic, partition), replica), default=None)
+
+
+async def resolve(addresses: Iterable[str]) -> dict[str, str]:
+    """All the addresses that names stand for.
+
+    Args:
+        addresses: `host:port` each; a host may be a name with many addresses, such as a headless Kubernetes service.
+
+    Returns:
+        `ip:port` (`[ip]:port` for IPv6) -> the host it was resolved from, which a TLS certificate must be for. Names
+        that cannot be resolved now are missing.
+    """
+    loop = asyncio.get_running_loop()
+    found: dict[str, str] = {}
+    for address in addresses:
+        host, port = split_address(address)
+        try:
+            answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        for family, *_, endpoint in answers:
+            ip = str(endpoint[0])
+            if family == socket.AF_INET6:
+                ip = f"[{ip}]"
+            found.setdefault(f"{ip}:{port}", host)
+    return found

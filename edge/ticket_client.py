@@ -1,0 +1,112 @@
+"""The ticket service as the edge sees it: issuing, redeeming, and whether it can.
+
+One `TicketClient` per process, on the event loop. Tokens and tickets pass through and are never logged.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from kafka_ws.ticket.v1 import ticket_pb2, ticket_pb2_grpc
+
+from edge.backoff import Backoff
+from edge.config import EdgeSettings
+from edge.errors import RefusedError, UnavailableError
+from runtime import tls
+from runtime.grpc_server import CHANNEL_OPTIONS
+
+_log = structlog.get_logger(__name__)
+
+_SERVICE = "kafka_ws.ticket.v1.TicketService"
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+_Answer = TypeVar("_Answer")
+
+
+class TicketClient:
+    """Calls the ticket service.
+
+    Args:
+        settings: address, credentials and deadline.
+    """
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        """Connects when it is first needed."""
+        # Every address of the name takes its share of the calls.
+        options: list[tuple[str, str | int]] = [*CHANNEL_OPTIONS, ("grpc.lb_policy_name", "round_robin")]
+        credentials = tls.channel_credentials(settings)
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(settings.ticket_address, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(settings.ticket_address, credentials, options=options)
+        self._stub = ticket_pb2_grpc.TicketServiceStub(self._channel)
+        # Its typed stub knows only the blocking calls.
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
+        self._timeout_sec = settings.ticket_timeout_sec
+        self._is_ready = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service has said that it is healthy, and has not gone since."""
+        return self._is_ready
+
+    async def issue(self, authorization: str) -> str:
+        """A ticket for a token.
+
+        Args:
+            authorization: value of the request's `Authorization`; empty when it had none.
+
+        Raises:
+            RefusedError: 401, with the message for the client.
+            UnavailableError: the service or its store is away.
+        """
+        request = ticket_pb2.IssueTicketRequest(authorization=authorization)
+        return (await self._call(self._stub.IssueTicket(request, timeout=self._timeout_sec))).ticket
+
+    async def redeem(self, ticket: str) -> ticket_pb2.Grant:
+        """What a ticket grants; it is used up.
+
+        Raises:
+            RefusedError: 401, with the message for the client.
+            UnavailableError: the service or its store is away.
+        """
+        request = ticket_pb2.RedeemTicketRequest(ticket=ticket)
+        return (await self._call(self._stub.RedeemTicket(request, timeout=self._timeout_sec))).grant
+
+    async def _call(self, call: Awaitable[_Answer]) -> _Answer:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise RefusedError(HTTPStatus.UNAUTHORIZED, error.details() or "Unauthorized") from None
+            if error.code() in _AWAY:
+                _log.warning("the ticket service is away", status=error.code().name, details=error.details())
+                raise UnavailableError("ticket service") from None
+            raise
+
+    async def run(self) -> None:
+        """Watches the service's health until cancelled."""
+        backoff = Backoff()
+        while True:
+            try:
+                async for answer in self._health.Watch(health_pb2.HealthCheckRequest(service=_SERVICE)):
+                    backoff.succeeded()
+                    self._set_ready(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            except grpc.aio.AioRpcError as error:
+                _log.debug("no health from the ticket service", status=error.code().name, details=error.details())
+            self._set_ready(False)
+            await asyncio.sleep(backoff.delay())
+
+    async def close(self) -> None:
+        """Disconnects."""
+        await self._channel.close()
+
+    def _set_ready(self, is_ready: bool) -> None:
+        if is_ready != self._is_ready:
+            _log.info("ticket service", ready=is_ready)
+        self._is_ready = is_ready

@@ -1,0 +1,1 @@
+"""Filter service: the query language, Kafka readers, matching and projection, served over gRPC."""

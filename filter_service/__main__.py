@@ -1,0 +1,107 @@
+"""`python -m filter_service`: reads the settings, serves until SIGTERM, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+from confluent_kafka import KafkaException
+from kafka_ws.filter.v1 import filter_pb2_grpc
+
+import runtime.metrics
+from filter_service import metrics
+from filter_service.config import FilterSettings, librdkafka_properties
+from filter_service.errors import KafkaUnavailableError
+from filter_service.kafka_source import KafkaLookups, client_properties, describe
+from filter_service.servicer import SERVICE_NAME, FilterServicer
+from filter_service.subscriptions import Subscriptions
+from runtime import event_loop, logs, settings, tls
+from runtime.grpc_server import GrpcServer
+from runtime.settings import ConfigurationError
+
+log = structlog.get_logger("filter_service")
+
+KAFKA_CHECK_INTERVAL_SEC = 1.0
+"""Seconds between looks at whether Kafka answers."""
+
+
+async def watch_kafka(
+    lookups: KafkaLookups, subscriptions: Subscriptions, servicer: FilterServicer, server: GrpcServer
+) -> None:
+    """Keeps health and the sessions' status in line with whether Kafka answers, until cancelled."""
+    known: bool | None = None
+    while True:
+        try:
+            await lookups.check()
+            available = True
+        except KafkaUnavailableError as error:
+            available = False
+            if known is not False:
+                log.warning("Kafka is away", problem=str(error))
+        if available is not known:
+            if available:
+                log.info("Kafka answers")
+            known = subscriptions.kafka_available = available
+            metrics.KAFKA_AVAILABLE.set(available)
+            servicer.announce_status()
+            server.set_serving(available)
+        await asyncio.sleep(KAFKA_CHECK_INTERVAL_SEC)
+
+
+async def serve(config: FilterSettings) -> None:
+    """Runs the service until a stop signal.
+
+    Raises:
+        ConfigurationError: it cannot run as configured.
+    """
+    stop = event_loop.stop_signal()
+    try:
+        properties = client_properties(config.consumer_metadata_broker_list, librdkafka_properties())
+        lookups = KafkaLookups(properties, config.filter_kafka_timeout_sec)
+        subscriptions = Subscriptions(config, properties, lookups)
+    except (KafkaException, OSError) as error:
+        problem = describe(error) if isinstance(error, KafkaException) else str(error)
+        raise ConfigurationError(f"KAFKA_WS_CONSUMER_*: {problem}") from error
+    subscriptions.kafka_available = False
+    servicer = FilterServicer(subscriptions, config.filter_max_query_length)
+    server = GrpcServer(
+        config.filter_grpc_host, config.filter_grpc_port, tls.server_credentials(config), [SERVICE_NAME]
+    )
+    filter_pb2_grpc.add_FilterServiceServicer_to_server(servicer, server.server)
+    runtime.metrics.serve(config.metrics_host, config.metrics_port)
+    subscriptions.start()
+    address = await server.start()
+    log.info("listening", address=address, kafka=config.consumer_metadata_broker_list)
+    background = [
+        asyncio.create_task(watch_kafka(lookups, subscriptions, servicer, server)),
+        asyncio.create_task(subscriptions.catalog.watch()),
+    ]
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopped, *background], return_when=asyncio.FIRST_COMPLETED)
+    log.info("draining", grace_sec=config.shutdown_grace_sec)
+    subscriptions.draining = True
+    background[0].cancel()
+    server.set_serving(False)
+    servicer.announce_draining(config.shutdown_grace_sec)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(servicer.idle.wait(), config.shutdown_grace_sec)
+    await server.drain(0)
+    for task in (stopped, *background):
+        task.cancel()
+    await asyncio.to_thread(subscriptions.stop)
+    lookups.close()
+    for task in done:
+        task.result()
+    log.info("stopped")
+
+
+def main() -> None:
+    """Entry point of the process."""
+    config = settings.load(FilterSettings)
+    logs.configure("filter_service", config.log_level, config.log_format)
+    event_loop.run(serve(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What can go wrong when a subscription is opened or served, as exceptions that hold data.
+
+    FilterError
+    ├── KafkaUnavailableError      Kafka did not answer in time; nothing is wrong with the request
+    ├── InvalidSubscriptionError   topic, partitions or start of the request are malformed
+    ├── PositionGoneError          the records asked for are no longer in Kafka (retention)
+    ├── TooManySubscriptionsError  the session holds as many subscriptions as are allowed
+    └── DrainingError              this replica is about to stop
+
+Errors of the query language are `filter_service.language.LanguageError`; both are turned into the contract's
+`Rejection` in one place, `filter_service.rejections`.
+"""
+
+from __future__ import annotations
+
+
+class FilterError(Exception):
+    """Base of everything a client is told besides language errors."""
+
+
+class KafkaUnavailableError(FilterError):
+    """Kafka cannot be reached or did not answer in time."""
+
+    def __init__(self, action: str, cause: str) -> None:
+        super().__init__(action, cause)
+        self.action = action
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"Kafka did not answer while {self.action}: {self.cause}"
+
+
+class InvalidSubscriptionError(FilterError):
+    """The request cannot be served by any replica.
+
+    `part` is `topic` or `start`: the field of the request that is wrong.
+    """
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(part, problem)
+        self.part = part
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class PositionGoneError(FilterError):
+    """Records from `wanted` on were asked for, but the partition now begins at `first`."""
+
+    def __init__(self, partition: int, wanted: int, first: int | None) -> None:
+        super().__init__(partition, wanted, first)
+        self.partition = partition
+        self.wanted = wanted
+        self.first = first
+
+    def __str__(self) -> str:
+        first = "" if self.first is None else f", first offset is {self.first}"
+        return f"partition {self.partition}: offset {self.wanted} is gone{first}"
+
+
+class TooManySubscriptionsError(FilterError):
+    """A session asked for more than `limit` subscriptions."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"this session already holds {self.limit} subscriptions"
+
+
+class DrainingError(FilterError):
+    """The replica is about to stop."""
+
+    def __str__(self) -> str:
+        return "this replica is draining; open the subscription at another one"

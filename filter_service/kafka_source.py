@@ -1,0 +1,262 @@
+"""The thin wrapper around librdkafka: how clients are configured, and the questions asked of Kafka.
+
+`KafkaLookups` is used from the event loop: its methods are coroutines, the blocking calls run on two threads of its
+own. `open_consumer` is called by the reader threads (`live_reader`, `catch_up`), which own what it returns.
+Third-party errors are translated here, once: nobody else catches `KafkaException`.
+
+No consumer groups: readers `assign()` partitions at explicit offsets and commit nothing, so every replica can serve
+every subscription (design, "One primitive: the position"). librdkafka insists on a `group.id`; it is never joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
+
+from filter_service import metrics
+from filter_service.coalescing import Coalescer
+from filter_service.errors import KafkaUnavailableError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+Partition = tuple[str, int]
+"""Topic name and partition number."""
+
+Answer = int | KafkaError
+"""An offset, or why there is none."""
+
+MAX_TOPIC_LENGTH = 249
+"""Longest topic name Kafka accepts (`org.apache.kafka.common.internals.Topic.MAX_NAME_LENGTH`)."""
+
+PROBE_TOPIC = "__consumer_offsets"
+"""Asked about to see whether a broker answers: a request for one topic stays small on a large cluster."""
+
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+
+LOOKUP_THREADS = 2
+RETRY_PAUSE_SEC = 0.1
+
+# A partition that has just been created has no leader for a moment, and one whose leader died gets another: ask again.
+TRANSIENT = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError._TRANSPORT,
+    }
+)
+
+# What readers need; an operator's KAFKA_WS_CONSUMER_* properties win over these.
+READER_DEFAULTS: dict[str, str | int | bool] = {
+    "isolation.level": "read_committed",
+    # Reach 1M records/s: with librdkafka's defaults the fetcher pauses long before the reader is idle (design).
+    "queued.min.messages": 500_000,
+    "fetch.queue.backoff.ms": 10,
+    # A partition joins a running fetch session only at its next request, so a long wait would delay new subscribers.
+    "fetch.wait.max.ms": 100,
+    "fetch.error.backoff.ms": 100,
+    "topic.metadata.refresh.interval.ms": 30_000,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+}
+READER_FIXED: dict[str, str | int | bool] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # Progress is the reader's position, not the last record: holes at the end (aborted transactions, compaction) count.
+    "enable.partition.eof": True,
+    # A position that Kafka no longer has must be told, never moved silently (promise 3).
+    "auto.offset.reset": "error",
+    "allow.auto.create.topics": False,
+}
+
+
+def is_possible_topic(name: str) -> bool:
+    """Whether Kafka could ever hold a topic of this name (`Topic.validate` in Apache Kafka)."""
+    return (
+        0 < len(name) <= MAX_TOPIC_LENGTH
+        and name not in (".", "..")
+        and name.isascii()
+        and all(c.isalnum() or c in "._-" for c in name)
+    )
+
+
+def client_properties(bootstrap: str, passed_through: Mapping[str, str]) -> dict[str, str | int | bool]:
+    """Properties every Kafka client of this service shares.
+
+    Args:
+        bootstrap: `host:port[,host:port...]`.
+        passed_through: librdkafka properties set by the operator.
+    """
+    return {"client.id": "kafka-ws-filter", **passed_through, "bootstrap.servers": bootstrap}
+
+
+def open_consumer(properties: Mapping[str, str | int | bool], **overrides: str | int | bool) -> Consumer:
+    """A consumer for explicit assignment.
+
+    Args:
+        properties: from `client_properties`.
+        overrides: librdkafka properties with underscores for dots; they win over defaults, not over `properties`.
+
+    Raises:
+        KafkaException: a property is unknown or has a wrong value.
+    """
+    own = {name.replace("_", "."): value for name, value in overrides.items()}
+    settings = {"group.id": "kafka-ws", **READER_DEFAULTS, **own, **properties, **READER_FIXED}
+    return Consumer(settings, logger=librdkafka_logger())
+
+
+def librdkafka_logger() -> logging.Logger:
+    """Where librdkafka's own log lines go."""
+    return logging.getLogger("librdkafka")
+
+
+class KafkaLookups:
+    """Metadata and offset questions, coalesced: callers that arrive while a request is in flight share the next one.
+
+    Args:
+        properties: from `client_properties`.
+        timeout: seconds before a request counts as unanswered.
+
+    All coroutines raise `KafkaUnavailableError` when Kafka does not answer in time.
+    """
+
+    def __init__(self, properties: Mapping[str, str | int | bool], timeout: float) -> None:
+        self._timeout = timeout
+        self._properties = properties
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="kafka-lookup")
+        self._consumer = open_consumer(properties)
+        self._admin = AdminClient(dict(properties), logger=librdkafka_logger())
+        self._isolation = (
+            IsolationLevel.READ_UNCOMMITTED
+            if properties.get("isolation.level") == "read_uncommitted"
+            else IsolationLevel.READ_COMMITTED
+        )
+        self._ends: Coalescer[Partition, Answer] = Coalescer(lambda wanted: self._list_offsets(wanted, LATEST, "end"))
+        self._beginnings: Coalescer[Partition, Answer] = Coalescer(
+            lambda wanted: self._list_offsets(wanted, EARLIEST, "beginning")
+        )
+        self._counts = Coalescer(self._partition_counts)
+
+    async def check(self) -> None:
+        """Raises `KafkaUnavailableError` unless a broker answers a metadata request now."""
+        await self._in_thread(
+            "asking for metadata", lambda: self._consumer.list_topics(PROBE_TOPIC, timeout=self._timeout)
+        )
+
+    async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
+        """Number of partitions of each topic; 0 for one that does not exist."""
+        return await self._counts.ask(topics)
+
+    async def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The offset the next record of each partition will get (with `read_committed`: the last stable offset)."""
+        return await self._resolve(self._ends, partitions)
+
+    async def beginning_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The first offset Kafka still has of each partition."""
+        return await self._resolve(self._beginnings, partitions)
+
+    async def offsets_at(self, partitions: Iterable[Partition], timestamp_ms: int) -> dict[Partition, int]:
+        """The first offset whose timestamp is at or after `timestamp_ms`; the end where there is none."""
+        spec = OffsetSpec.for_timestamp(timestamp_ms)
+        found = await self._resolve(Coalescer(lambda wanted: self._list_offsets(wanted, spec, "timestamp")), partitions)
+        late = [partition for partition, offset in found.items() if offset < 0]
+        return {**found, **(await self.end_offsets(late))} if late else found
+
+    def close(self) -> None:
+        """Releases the clients; pending questions fail."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._consumer.close()
+
+    async def _partition_counts(self, topics: list[str]) -> dict[str, int]:
+        # One request for all topics of the cluster costs less than many single ones; which of the two is cheaper
+        # depends on the cluster, so few topics are asked for one by one.
+        counts = dict.fromkeys(topics, 0)
+        possible = [topic for topic in topics if is_possible_topic(topic)]
+        if len(possible) > 8:
+            known = await self._metadata(None)
+            counts.update({topic: known.get(topic, 0) for topic in possible})
+        else:
+            for topic in possible:
+                counts[topic] = (await self._metadata(topic)).get(topic, 0)
+        return counts
+
+    async def _metadata(self, topic: str | None) -> dict[str, int]:
+        def ask() -> dict[str, int]:
+            answer = self._consumer.list_topics(topic, timeout=self._timeout)
+            return {name: len(known.partitions) for name, known in answer.topics.items() if known.error is None}
+
+        return await self._in_thread("asking for metadata", ask)
+
+    async def _in_thread(self, action: str, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except KafkaException as error:
+            raise KafkaUnavailableError(action, describe(error)) from error
+
+    async def _resolve(
+        self, offsets: Coalescer[Partition, Answer], wanted: Iterable[Partition]
+    ) -> dict[Partition, int]:
+        """Asks until every partition has an offset; only the partitions of this caller can delay it."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
+        found: dict[Partition, int] = {}
+        missing = list(wanted)
+        while missing:
+            answers = await offsets.ask(missing)
+            missing = []
+            for partition, answer in answers.items():
+                if isinstance(answer, int):
+                    found[partition] = answer
+                elif answer.code() in TRANSIENT and now() + RETRY_PAUSE_SEC < deadline:
+                    missing.append(partition)
+                else:
+                    topic, number = partition
+                    raise KafkaUnavailableError(f"asking for offsets of {topic}[{number}]", answer.str())
+            if missing:
+                await asyncio.sleep(RETRY_PAUSE_SEC)
+        return found
+
+    async def _list_offsets(self, wanted: list[Partition], spec: OffsetSpec, kind: str) -> dict[Partition, Answer]:
+        metrics.LOOKUPS.labels(kind).inc()
+        try:
+            futures: dict[TopicPartition, Future[ListOffsetsResultInfo]] = self._admin.list_offsets(
+                {TopicPartition(topic, number): spec for topic, number in wanted},
+                isolation_level=self._isolation,
+                request_timeout=self._timeout,
+            )
+        except KafkaException as error:
+            raise KafkaUnavailableError(f"asking for {kind} offsets", describe(error)) from error
+        asked = {(tp.topic, tp.partition): asyncio.wrap_future(future) for tp, future in futures.items()}
+        await asyncio.wait(asked.values())
+        answers: dict[Partition, Answer] = {}
+        for partition, future in asked.items():
+            try:
+                answers[partition] = future.result().offset
+            except KafkaException as error:
+                answers[partition] = error.args[0]
+        return answers
+
+
+def describe(error: KafkaException) -> str:
+    """The part of a `KafkaException` worth showing to a person."""
+    details: Any = error.args[0] if error.args else error
+    return details.str() if isinstance(details, KafkaError) else str(details)
+
+
+__all__ = ["KafkaLookups", "Partition", "client_properties", "is_possible_topic", "open_consumer"]

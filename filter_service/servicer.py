@@ -1,0 +1,324 @@
+"""`kafka_ws.filter.v1.FilterService`: translates between gRPC messages and `subscriptions`. Event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+import structlog
+from kafka_ws.filter.v1 import filter_pb2 as pb
+from kafka_ws.filter.v1 import filter_pb2_grpc
+
+from filter_service import metrics
+from filter_service.errors import DrainingError, InvalidSubscriptionError
+from filter_service.language import LanguageError
+from filter_service.outbox import Batch, Ended, Item, PositionNote
+from filter_service.rejections import rejection
+from filter_service.stream_writer import StreamWriter
+from filter_service.subscriptions import (
+    ALL_PARTITIONS,
+    Accepted,
+    Edge,
+    PartitionSelection,
+    Request,
+    Start,
+    Subscriptions,
+    Timestamp,
+    compile_query,
+)
+
+log = structlog.get_logger(__name__)
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["FilterService"].full_name
+REJECTION_METADATA = "kafka-ws-rejection-bin"
+OPENS_AT_A_TIME = 1_000
+"""Subscriptions of one session that may be opening; further requests of the session wait."""
+CONTROL_BACKLOG = 10_000
+"""Answers that may wait for a session that does not read; further requests of the session wait."""
+
+
+class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
+    """The three calls.
+
+    Args:
+        subscriptions: of the process.
+        max_query_length: most characters of `where` or `fields`.
+    """
+
+    def __init__(self, subscriptions: Subscriptions, max_query_length: int) -> None:
+        self._subscriptions = subscriptions
+        self._max_query_length = max_query_length
+        self._sessions: set[StreamWriter[pb.SessionResponse]] = set()
+        self._subscribers: set[StreamWriter[pb.SubscribeResponse]] = set()
+        self.idle = asyncio.Event()
+        """Set while no stream is open."""
+        self.idle.set()
+
+    def announce_status(self) -> None:
+        """Tells every session whether Kafka is available."""
+        for session in self._sessions:
+            session.send(self._status())
+
+    def announce_draining(self, grace_sec: float) -> None:
+        """Tells every client to go elsewhere; records still flow for `grace_sec` seconds."""
+        draining = pb.Draining(grace_ms=int(grace_sec * 1000))
+        for session in self._sessions:
+            session.send(pb.SessionResponse(draining=draining))
+        for subscriber in self._subscribers:
+            subscriber.send(pb.SubscribeResponse(draining=draining))
+
+    def _count(self, rpc: str, change: int) -> None:
+        metrics.STREAMS.labels(rpc).inc(change)
+        if self._sessions or self._subscribers:
+            self.idle.clear()
+        else:
+            self.idle.set()
+
+    # ---- Validate
+
+    async def Validate(  # noqa: N802 (name given by the contract)
+        self, request: pb.ValidateRequest, context: grpc.aio.ServicerContext[pb.ValidateRequest, pb.ValidateResponse]
+    ) -> pb.ValidateResponse:
+        """The canonical form of a query, or what is wrong with it."""
+        try:
+            rule, selection = await compile_query(request.query.where, request.query.fields, self._max_query_length)
+        except LanguageError as error:
+            return pb.ValidateResponse(rejection=rejection(error))
+        fields = "" if selection is None else selection.canonical
+        return pb.ValidateResponse(canonical=pb.Query(where=rule.canonical, fields=fields))
+
+    # ---- Subscribe
+
+    async def Subscribe(  # type: ignore[override]  # noqa: N802 (grpc.aio's other form: writes through the context)
+        self, request: pb.SubscribeRequest, context: grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse]
+    ) -> None:
+        """One subscription, until the client goes away."""
+        ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+        def convert(item: Item) -> pb.SubscribeResponse | None:
+            if isinstance(item, Batch):
+                return pb.SubscribeResponse(records=_batch(item))
+            if isinstance(item, PositionNote):
+                return pb.SubscribeResponse(
+                    progress=pb.Progress(partition=item.partition, next_offset=item.next_offset)
+                )
+            if not ended.done():
+                ended.set_result(item.reason)
+            return None
+
+        writer = StreamWriter[pb.SubscribeResponse](self._subscriptions, context.write, convert)
+        self._subscribers.add(writer)
+        self._count("Subscribe", 1)
+        writing: asyncio.Task[None] | None = None
+        try:
+            try:
+                await self._subscriptions.open(
+                    writer.stream,
+                    0,
+                    _request(request.subscription),
+                    lambda accepted: writer.send(pb.SubscribeResponse(opened=_opened(0, accepted))),
+                )
+            except Exception as error:  # told to the client, whatever it is
+                await _abort(context, error)
+            writing = asyncio.create_task(writer.run())
+            waited: list[asyncio.Future[Any]] = [writing, ended]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await _abort(context, ended.result())
+            writing.result()
+        finally:
+            if writing is not None:
+                writing.cancel()
+            self._subscriptions.close_all(writer.stream)
+            self._subscribers.discard(writer)
+            self._count("Subscribe", -1)
+
+    # ---- Session
+
+    async def Session(  # type: ignore[override]  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[pb.SessionRequest],
+        context: grpc.aio.ServicerContext[pb.SessionRequest, pb.SessionResponse],
+    ) -> None:
+        """Many subscriptions of one edge, until it goes away."""
+        subscriptions = self._subscriptions
+
+        def convert(item: Item) -> pb.SessionResponse | None:
+            if isinstance(item, Batch):
+                return pb.SessionResponse(records=_session_records(item))
+            if isinstance(item, PositionNote):
+                return pb.SessionResponse(
+                    progress=pb.Progress(
+                        subscription_ids=item.subscription_ids, partition=item.partition, next_offset=item.next_offset
+                    )
+                )
+            return self._closed(writer, item)
+
+        writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert)
+        writer.send(self._status())
+        if subscriptions.draining:
+            writer.send(pb.SessionResponse(draining=pb.Draining(grace_ms=0)))
+        self._sessions.add(writer)
+        self._count("Session", 1)
+        writing = asyncio.create_task(writer.run())
+        reading = asyncio.create_task(self._read_requests(writer, request_iterator))
+        try:
+            done, _ = await asyncio.wait([writing, reading], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._sessions.discard(writer)
+            for task in (writing, reading):
+                task.cancel()
+            await asyncio.gather(writing, reading, return_exceptions=True)
+            subscriptions.close_all(writer.stream)
+            self._count("Session", -1)
+
+    async def _read_requests(
+        self, writer: StreamWriter[pb.SessionResponse], requests: AsyncIterator[pb.SessionRequest]
+    ) -> None:
+        opening: dict[int, asyncio.Task[None]] = {}
+        try:
+            async for request in requests:
+                if len(opening) >= OPENS_AT_A_TIME:
+                    await asyncio.wait(opening.values(), return_when=asyncio.FIRST_COMPLETED)
+                await writer.below(CONTROL_BACKLOG)
+                kind = request.WhichOneof("request")
+                if kind == "open":
+                    number = request.open.subscription_id
+                    if number == 0 or number in opening or number in writer.stream.subscriptions:
+                        problem = InvalidSubscriptionError("topic", f"subscription id {number} cannot be used now")
+                        writer.send(_rejected(number, problem))
+                        continue
+                    task = asyncio.create_task(self._open(writer, request.open))
+                    opening[number] = task
+                    task.add_done_callback(partial(_forget, opening, number))
+                elif kind == "close":
+                    number = request.close.subscription_id
+                    if number in opening:
+                        opening[number].cancel()
+                    self._subscriptions.close(writer.stream, number)
+        finally:
+            for task in list(opening.values()):
+                task.cancel()
+
+    async def _open(self, writer: StreamWriter[pb.SessionResponse], request: pb.Open) -> None:
+        number = request.subscription_id
+        try:
+            await self._subscriptions.open(
+                writer.stream,
+                number,
+                _request(request.subscription),
+                lambda accepted: writer.send(pb.SessionResponse(opened=_opened(number, accepted))),
+            )
+        except Exception as error:  # told to the client, whatever it is
+            writer.send(_rejected(number, error))
+
+    def _closed(self, writer: StreamWriter[pb.SessionResponse], item: Ended) -> pb.SessionResponse | None:
+        number = item.subscription.id
+        if writer.stream.subscriptions.get(number) is not item.subscription:
+            return None
+        self._subscriptions.close(writer.stream, number)
+        return pb.SessionResponse(closed=pb.Closed(subscription_id=number, rejection=rejection(item.reason)))
+
+    def _status(self) -> pb.SessionResponse:
+        return pb.SessionResponse(status=pb.Status(kafka_available=self._subscriptions.kafka_available))
+
+
+def _forget(opening: dict[int, asyncio.Task[None]], number: int, _: asyncio.Task[None]) -> None:
+    opening.pop(number, None)
+
+
+def _request(subscription: pb.Subscription) -> Request:
+    """Checks the form of a request.
+
+    Raises:
+        InvalidSubscriptionError: a field has a value that can never be right.
+    """
+    if not subscription.topic:
+        raise InvalidSubscriptionError("topic", "a topic must be named")
+    partitions = ALL_PARTITIONS
+    if subscription.HasField("partitions"):
+        selection = subscription.partitions
+        and_from = selection.and_from if selection.HasField("and_from") else None
+        partitions = PartitionSelection(frozenset(selection.partitions), and_from)
+        if any(number < 0 for number in selection.partitions) or (and_from is not None and and_from < 0):
+            raise InvalidSubscriptionError("topic", "partition numbers must not be negative")
+    return Request(
+        topic=subscription.topic,
+        partitions=partitions,
+        start=_start(subscription.start),
+        where=subscription.query.where,
+        fields=subscription.query.fields,
+        with_metadata=subscription.with_metadata,
+    )
+
+
+def _start(start: pb.Start) -> Start:
+    kind = start.WhichOneof("start")
+    if kind == "earliest":
+        return Edge.EARLIEST
+    if kind == "timestamp_ms":
+        if start.timestamp_ms < 0:
+            raise InvalidSubscriptionError("start", "a timestamp must not be negative")
+        return Timestamp(start.timestamp_ms)
+    if kind == "position":
+        position = dict(start.position.next_offsets)
+        if any(number < 0 or offset < 0 for number, offset in position.items()):
+            raise InvalidSubscriptionError("start", "partition numbers and offsets must not be negative")
+        return position
+    return Edge.LATEST
+
+
+def _opened(number: int, accepted: Accepted) -> pb.Opened:
+    return pb.Opened(
+        subscription_id=number,
+        start=pb.Position(next_offsets=accepted.start),
+        canonical=pb.Query(where=accepted.where, fields=accepted.fields),
+        partition_count=accepted.partition_count,
+    )
+
+
+def _rejected(number: int, error: BaseException) -> pb.SessionResponse:
+    return pb.SessionResponse(rejected=pb.Rejected(subscription_id=number, rejection=rejection(error)))
+
+
+def _batch(batch: Batch) -> pb.RecordBatch:
+    message = pb.RecordBatch(
+        partition=batch.partition,
+        offsets=batch.offsets,
+        timestamps_ms=batch.timestamps,
+        values=batch.values,
+        next_offset=batch.next_offset,
+    )
+    for metadata in batch.metadata or ():
+        message.metadata.add(
+            key=metadata.key, headers=[pb.Header(key=key, value=value) for key, value in metadata.headers]
+        )
+    return message
+
+
+def _session_records(batch: Batch) -> pb.SessionRecords:
+    return pb.SessionRecords(
+        batch=_batch(batch),
+        deliveries=[pb.Delivery(subscription_id=number, indexes=indexes or ()) for number, indexes in batch.deliveries],
+    )
+
+
+async def _abort(
+    context: grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse], error: BaseException
+) -> NoReturn:
+    told = rejection(error)
+    status = grpc.StatusCode.INVALID_ARGUMENT
+    if told.code == pb.REJECTION_CODE_UNAVAILABLE:
+        status = grpc.StatusCode.UNAVAILABLE
+    elif told.code == pb.REJECTION_CODE_POSITION_GONE:
+        status = grpc.StatusCode.OUT_OF_RANGE
+    elif told.code == pb.REJECTION_CODE_INTERNAL:
+        status = grpc.StatusCode.INTERNAL
+    details = str(error) if isinstance(error, DrainingError) else told.reason
+    await context.abort(status, f"{int(told.code)} {details}", ((REJECTION_METADATA, told.SerializeToString()),))

@@ -1,0 +1,36 @@
+"""One subscription as the readers see it: immutable data, and the stream it belongs to.
+
+Created on the event loop by `subscriptions`, then handed from reader to reader. Where it has got to is known by the
+reader that serves it (per partition), not by the subscription.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from filter_service.language import Rule
+from filter_service.outbox import Outbox
+from filter_service.projection import Projection
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """What one client of a stream asked for.
+
+    Attributes:
+        id: number chosen by the client, unique within the stream.
+        topic: Kafka topic name.
+        rule: which records.
+        projection: how much of each; None for the whole record.
+        with_metadata: whether keys and headers are delivered.
+        outbox: of the stream the subscription belongs to.
+        closed: set on the event loop when the client has closed it; readers forget it at their next command.
+    """
+
+    id: int
+    topic: str
+    rule: Rule
+    projection: Projection | None
+    with_metadata: bool
+    outbox: Outbox
+    closed: bool = field(default=False)

@@ -1,0 +1,463 @@
+"""Turns the records of one topic into batches for the streams that want them.
+
+A `TopicReader` belongs to one reader thread (`live_reader` or `catch_up`) and is only touched by it. It knows, for
+every partition it reads, the position (the next offset), and which subscriptions take part there: a subscription may
+be level with this reader on one partition and elsewhere (behind, waiting, served by another replica) on the next.
+
+Per record: parse once, ask the rule index once, run each distinct projection once, and note per stream which of its
+subscriptions take the value. Nothing here blocks, and nothing here knows Kafka's client or gRPC.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import structlog
+
+from filter_service import metrics
+from filter_service.outbox import Batch, Metadata, Outbox, Parked, PositionNote
+from filter_service.projection import Projection
+from filter_service.record import Record, parse
+from filter_service.rule_index import RuleIndex
+from filter_service.subscription import Subscription
+
+log = structlog.get_logger(__name__)
+
+NOTHING = -1
+"""Index of a value that is not sent because the projection leaves nothing of the record."""
+
+
+class KafkaRecord(Protocol):
+    """What is used of a `confluent_kafka.Message` that holds a record and no error."""
+
+    def __len__(self) -> int:
+        """Bytes of the payload."""
+
+    def offset(self) -> int:
+        """Offset in the partition."""
+
+    def value(self) -> bytes | None:
+        """Payload; None for a tombstone."""
+
+    def key(self) -> bytes | None:
+        """Key; None when there is none."""
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        """Headers in order; None when there are none."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """(type, ms since the epoch)."""
+
+
+class _Member:
+    """A subscription in this reader.
+
+    `indexes` collects, during one batch, which of its stream's values it takes.
+    """
+
+    __slots__ = ("indexes", "level", "outlet", "subscription", "waiting")
+
+    def __init__(self, subscription: Subscription, outlet: _Outlet) -> None:
+        self.subscription = subscription
+        self.outlet = outlet
+        self.indexes: list[int] = []
+        self.level: set[int] = set()  # partitions on which it takes what is read
+        self.waiting: dict[int, int] = {}  # partition -> offset from which it will
+
+
+class _Outlet:
+    """One projection of one stream: puts a record's value into the stream's batch at most once."""
+
+    __slots__ = ("_projector", "_stream", "index", "offset", "users")
+
+    def __init__(self, stream: _Stream, projector: _Projector | None) -> None:
+        self._stream = stream
+        self._projector = projector
+        self.offset = -1  # of the record that `index` speaks of
+        self.index = NOTHING
+        self.users = 0
+
+    def place(self, message: KafkaRecord, record: Record, offset: int) -> int:
+        self.offset = offset
+        value = record.text if self._projector is None else self._projector.value(record, offset)
+        self.index = NOTHING if value is None else self._stream.add(message, offset, value)
+        return self.index
+
+
+class _Projector:
+    """One distinct projection on this topic, run once per record whatever the number of streams."""
+
+    __slots__ = ("_offset", "_value", "projection", "users")
+
+    def __init__(self, projection: Projection) -> None:
+        self.projection = projection
+        self.users = 0
+        self._offset = -1
+        self._value: bytes | None = None
+
+    def value(self, record: Record, offset: int) -> bytes | None:
+        if offset != self._offset:
+            self._value = self.projection.apply(record)
+            self._offset = offset
+        return self._value
+
+
+class _Stream:
+    """The batch under construction for one gRPC stream."""
+
+    __slots__ = (
+        "_metadata",
+        "_size",
+        "members",
+        "metadata_users",
+        "offsets",
+        "outbox",
+        "outlets",
+        "timestamps",
+        "touched",
+        "values",
+    )
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.outlets: dict[Projection | None, _Outlet] = {}
+        self.members: dict[Subscription, _Member] = {}
+        self.metadata_users = 0
+        self.touched: list[_Member] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self.offsets: list[int] = []
+        self.timestamps: list[int] = []
+        self.values: list[bytes] = []
+        self._metadata: list[Metadata] = []
+        self._size = 0
+
+    def add(self, message: KafkaRecord, offset: int, value: bytes) -> int:
+        index = len(self.values)
+        self.values.append(value)
+        self.offsets.append(offset)
+        self.timestamps.append(message.timestamp()[1])
+        self._size += len(value)
+        if self.metadata_users:
+            self._metadata.append(Metadata(message.key(), tuple(message.headers() or ())))
+        return index
+
+    def finish(self, partition: int, next_offset: int) -> Batch:
+        count = len(self.values)
+        deliveries = []
+        for member in self.touched:
+            indexes = member.indexes
+            deliveries.append((member.subscription.id, None if len(indexes) == count else indexes))
+            member.indexes = []
+        self.touched = []
+        metadata = self._metadata if self.metadata_users else None
+        batch = Batch(
+            partition, self.offsets, self.timestamps, self.values, metadata, deliveries, next_offset, self._size
+        )
+        self._clear()
+        return batch
+
+
+class _Partition:
+    """Where one partition is, and who does not take part in it."""
+
+    __slots__ = ("absent", "next_offset", "noted", "users", "waiting")
+
+    def __init__(self, next_offset: int) -> None:
+        self.next_offset = next_offset
+        self.noted = next_offset  # the position last told by `notes`
+        self.users = 0  # members that are level or waiting here
+        self.absent: set[_Member] = set()
+        self.waiting: list[tuple[int, int, _Member]] = []  # heap of (start, tie-breaker, member)
+
+
+class TopicReader:
+    """All subscriptions of one topic that one reader thread serves.
+
+    Args:
+        topic: Kafka topic name.
+    """
+
+    _ties = itertools.count()
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._index: RuleIndex[_Member] = RuleIndex()
+        self._members: dict[Subscription, _Member] = {}
+        self._streams: dict[Outbox, _Stream] = {}
+        self._projectors: dict[Projection, _Projector] = {}
+        self._partitions: dict[int, _Partition] = {}
+
+    # ---- partitions
+
+    @property
+    def partitions(self) -> Iterable[int]:
+        """The partitions being read."""
+        return self._partitions.keys()
+
+    def position(self, partition: int) -> int | None:
+        """The next offset of a partition; None when it is not read."""
+        state = self._partitions.get(partition)
+        return None if state is None else state.next_offset
+
+    def open_partition(self, partition: int, next_offset: int) -> None:
+        """Starts to follow a partition from an offset, without subscriptions."""
+        state = self._partitions[partition] = _Partition(next_offset)
+        state.absent.update(self._members.values())
+
+    def close_partition(self, partition: int) -> None:
+        """Forgets a partition that nobody uses."""
+        del self._partitions[partition]
+
+    def is_idle(self, partition: int) -> bool:
+        """Whether nobody is level with or waiting on a partition."""
+        return self._partitions[partition].users == 0
+
+    # ---- subscriptions
+
+    def attach(self, subscription: Subscription, partition: int, start: int) -> None:
+        """Delivers a partition to a subscription from offset `start` on.
+
+        Args:
+            start: at or after the partition's position. Records before it are not delivered.
+
+        Raises:
+            KeyError: the partition is not read.
+            ValueError: `start` has been passed, or the subscription already takes part.
+        """
+        state = self._partitions[partition]
+        if start < state.next_offset:
+            raise ValueError(f"{self.topic}[{partition}] is at {state.next_offset}, past {start}")
+        member = self._members.get(subscription) or self._add(subscription)
+        if partition in member.level or partition in member.waiting:
+            raise ValueError(f"subscription {subscription.id} already reads {self.topic}[{partition}]")
+        state.users += 1
+        if start == state.next_offset:
+            member.level.add(partition)
+            state.absent.discard(member)
+        else:
+            member.waiting[partition] = start
+            heapq.heappush(state.waiting, (start, next(self._ties), member))
+
+    def detach(self, subscription: Subscription, partition: int) -> int | None:
+        """Stops delivering a partition to a subscription.
+
+        Returns:
+            The subscription's position there; None when it did not take part.
+        """
+        member = self._members.get(subscription)
+        if member is None:
+            return None
+        state = self._partitions[partition]
+        if partition in member.level:
+            member.level.remove(partition)
+            state.absent.add(member)
+            position = state.next_offset
+        elif partition in member.waiting:
+            position = member.waiting.pop(partition)
+            state.waiting = [entry for entry in state.waiting if entry[2] is not member]
+            heapq.heapify(state.waiting)
+        else:
+            return None
+        state.users -= 1
+        if not member.level and not member.waiting:
+            self._remove(member)
+        return position
+
+    def detach_all(self, subscription: Subscription) -> list[int]:
+        """Forgets a subscription; returns the partitions it took part in."""
+        member = self._members.get(subscription)
+        if member is None:
+            return []
+        partitions = [*member.level, *member.waiting]
+        for partition in partitions:
+            self.detach(subscription, partition)
+        return partitions
+
+    def level_with(self, partition: int) -> list[Subscription]:
+        """The subscriptions whose position is this reader's on a partition."""
+        return [member.subscription for member in self._members.values() if partition in member.level]
+
+    def takes_part(self, partition: int) -> list[Subscription]:
+        """The subscriptions that are level with or waiting on a partition."""
+        return [
+            member.subscription
+            for member in self._members.values()
+            if partition in member.level or partition in member.waiting
+        ]
+
+    def _add(self, subscription: Subscription) -> _Member:
+        stream = self._streams.get(subscription.outbox)
+        if stream is None:
+            stream = self._streams[subscription.outbox] = _Stream(subscription.outbox)
+        outlet = stream.outlets.get(subscription.projection)
+        if outlet is None:
+            outlet = stream.outlets[subscription.projection] = _Outlet(stream, self._projector(subscription.projection))
+        outlet.users += 1
+        member = self._members[subscription] = _Member(subscription, outlet)
+        stream.members[subscription] = member
+        stream.metadata_users += subscription.with_metadata
+        for state in self._partitions.values():
+            state.absent.add(member)
+        self._index.add(subscription.rule, member)
+        return member
+
+    def _remove(self, member: _Member) -> None:
+        subscription = member.subscription
+        self._index.remove(subscription.rule, member)
+        del self._members[subscription]
+        for state in self._partitions.values():
+            state.absent.discard(member)
+        stream = self._streams[subscription.outbox]
+        del stream.members[subscription]
+        stream.metadata_users -= subscription.with_metadata
+        member.outlet.users -= 1
+        if not member.outlet.users:
+            del stream.outlets[subscription.projection]
+            self._release_projector(subscription.projection)
+        if not stream.members:
+            del self._streams[subscription.outbox]
+
+    def _projector(self, projection: Projection | None) -> _Projector | None:
+        if projection is None:
+            return None
+        projector = self._projectors.get(projection)
+        if projector is None:
+            projector = self._projectors[projection] = _Projector(projection)
+        projector.users += 1
+        return projector
+
+    def _release_projector(self, projection: Projection | None) -> None:
+        if projection is not None:
+            projector = self._projectors[projection]
+            projector.users -= 1
+            if not projector.users:
+                del self._projectors[projection]
+
+    # ---- records
+
+    def read(self, partition: int, messages: Sequence[KafkaRecord]) -> list[Parked]:
+        """Delivers records that follow the partition's position.
+
+        Args:
+            messages: in order of offset; offsets may have holes. What lies before the position is left out.
+
+        Returns:
+            The subscriptions whose stream was full: they are detached here, at the given positions.
+        """
+        state = self._partitions[partition]
+        parked: list[Parked] = []
+        begin = 0
+        while begin < len(messages) and messages[begin].offset() < state.next_offset:
+            begin += 1
+        while begin < len(messages):
+            first = messages[begin].offset()
+            self._pass_to(partition, state, first)
+            end = len(messages)
+            if state.waiting:
+                start = state.waiting[0][0]
+                while end > begin + 1 and messages[end - 1].offset() >= start:
+                    end -= 1
+            parked += self._deliver(partition, state, messages[begin:end])
+            begin = end
+        self._pass_to(partition, state, state.next_offset)
+        return parked
+
+    def replay(self, subscription: Subscription, partition: int, start: int, messages: Iterable[KafkaRecord]) -> bool:
+        """Delivers records that were already read to one subscription, then attaches it at the partition's position.
+
+        Args:
+            start: the subscription's position.
+            messages: everything from `start` up to the partition's position, in order; earlier ones are left out.
+
+        Returns:
+            False when the stream was full: nothing was delivered and the subscription is not attached.
+        """
+        alone = TopicReader(self.topic)
+        alone.open_partition(partition, start)
+        alone.attach(subscription, partition, start)
+        if alone.read(partition, list(messages)):
+            return False
+        self.attach(subscription, partition, self._partitions[partition].next_offset)
+        return True
+
+    def pass_holes(self, partition: int, next_offset: int) -> None:
+        """Moves the position over offsets that hold no records (end of partition reached)."""
+        state = self._partitions[partition]
+        if next_offset > state.next_offset:
+            self._pass_to(partition, state, next_offset)
+
+    def notes(self) -> list[tuple[Outbox, PositionNote]]:
+        """The positions that have moved since the last call, for every stream with subscriptions there."""
+        notes = []
+        for partition, state in self._partitions.items():
+            if state.next_offset == state.noted:
+                continue
+            state.noted = state.next_offset
+            for stream in self._streams.values():
+                ids = [member.subscription.id for member in stream.members.values() if partition in member.level]
+                if ids:
+                    notes.append((stream.outbox, PositionNote(ids, partition, state.next_offset)))
+        return notes
+
+    def _pass_to(self, partition: int, state: _Partition, offset: int) -> None:
+        """Moves the position to `offset`, and makes those who waited for it or an earlier one level."""
+        state.next_offset = offset
+        while state.waiting and state.waiting[0][0] <= offset:
+            _, _, member = heapq.heappop(state.waiting)
+            del member.waiting[partition]
+            member.level.add(partition)
+            state.absent.discard(member)
+
+    def _deliver(self, partition: int, state: _Partition, messages: Sequence[KafkaRecord]) -> list[Parked]:
+        match = self._index.match
+        absent = state.absent
+        touched_streams: dict[_Stream, None] = {}
+        for message in messages:
+            offset = message.offset()
+            try:
+                record = parse(message.value())
+                if record is None:
+                    continue
+                for entry in match(record.document):
+                    for member in entry.members:
+                        if absent and member in absent:
+                            continue
+                        outlet = member.outlet
+                        index = outlet.index if outlet.offset == offset else outlet.place(message, record, offset)
+                        if index >= 0:
+                            if not member.indexes:
+                                stream = outlet._stream
+                                stream.touched.append(member)
+                                touched_streams[stream] = None
+                            member.indexes.append(index)
+            except Exception:  # a poisonous record must not stop the others (promise 5)
+                metrics.RECORDS_FAILED.inc()
+                log.exception("record failed", topic=self.topic, partition=partition, offset=offset)
+        first = messages[0].offset()
+        next_offset = messages[-1].offset() + 1
+        parked: list[Parked] = []
+        for stream in touched_streams:
+            batch = stream.finish(partition, next_offset)
+            metrics.RECORDS_SENT.inc(len(batch.values))
+            if not stream.outbox.offer(batch):
+                parked += self._park(partition, stream, first)
+        # The outlets remember the last offset; another partition may use the same number.
+        for stream in touched_streams:
+            for outlet in stream.outlets.values():
+                outlet.offset = -1
+        for projector in self._projectors.values():
+            projector._offset = -1
+        state.next_offset = next_offset
+        return parked
+
+    def _park(self, partition: int, stream: _Stream, position: int) -> list[Parked]:
+        metrics.DETACHED.inc()
+        behind = [member.subscription for member in stream.members.values() if partition in member.level]
+        for subscription in behind:
+            self.detach(subscription, partition)
+        return [Parked(subscription, partition, position) for subscription in behind]

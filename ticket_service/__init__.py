@@ -1,0 +1,1 @@
+"""Ticket service: verifies tokens, issues and redeems single-use tickets kept in Redis."""

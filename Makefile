@@ -15,7 +15,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PACKAGES := edge filter_service ticket_service runtime deploy tests
+PACKAGES := edge filter_service ticket_service runtime deploy examples tests
 
 # A stamp's name says what is installed: the locked versions, and this folder, which the virtual environment names.
 stamp = $(VENV)/.installed-$(1)-$(firstword $(shell { cat requirements/$(1).txt; pwd; } 2>/dev/null | cksum))

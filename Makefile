@@ -30,7 +30,7 @@ help: ## List these commands
 
 .PHONY: run
 run: $(RUN) ## Run the whole system here, with demo data (FILTERS=n EDGES=n, and every KAFKA_WS_* variable)
-	@exec $(PY) deploy/local/run.py
+	@exec $(PY) deploy/local/run.py --by-make
 
 .PHONY: tail
 tail: $(RUN) ## Show live records of a running system (TOPIC=... WHERE=... FIELDS=...)

@@ -139,6 +139,7 @@ $(UV): | $(PY)
 	@.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .PHONY: lock
-lock: $(UV) ## Lock the newest versions that pyproject.toml allows into requirements/
+lock: $(UV) ## Lock the newest versions that pyproject.toml allows into requirements/ (and those of the images)
 	@$(lock) --extra local --extra dev --output-file requirements/dev.txt
 	@$(lock) --extra local --constraints requirements/dev.txt --output-file requirements/run.txt
+	@UV=$(UV) deploy/images/lock.sh

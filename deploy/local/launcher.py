@@ -54,7 +54,7 @@ async def _run(system: LocalSystem, by_make: bool) -> None:
     supervisor = Supervisor(system.run_folder, _say, lambda row: _say(str(row)), grace_sec)
     stop = _stop_signal(supervisor)
     running = asyncio.create_task(_start_and_watch(system, supervisor))
-    stopping = [asyncio.create_task(stop.wait())]
+    stopping: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
     if by_make:
         stopping.append(asyncio.create_task(end_of_make()))
     try:

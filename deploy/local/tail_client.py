@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from websockets.asyncio.client import connect
@@ -94,8 +95,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_options(arguments: Sequence[str] | None, environ: Mapping[str, str]) -> TailOptions:
+def read_options(
+    arguments: Sequence[str] | None, environ: Mapping[str, str], runs: Path = run_file.FOLDER
+) -> TailOptions:
     """What the command line and the environment ask for; the former wins, the local run fills the gaps.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+        environ: environment variables.
+        runs: where local runs are found.
 
     Raises:
         TailError: something is missing.
@@ -112,7 +120,7 @@ def read_options(arguments: Sequence[str] | None, environ: Mapping[str, str]) ->
     given = parser.parse_args(arguments)
     port = _whole_number("KAFKA_WS_SERVER_PORT", environ.get("KAFKA_WS_SERVER_PORT", ""), HIGHEST_PORT)
     count = _whole_number("COUNT (--count)", given.count, sys.maxsize)
-    local = run_file.find(port or None)
+    local = run_file.find(port or None, runs)
     url, token, topic = given.url, given.token, given.topic
     if local is not None and not url:
         url, token, topic = local.url, token or local.token, topic or local.topic

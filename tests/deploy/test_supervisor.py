@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploy.local import supervisor
 from deploy.local.errors import PartFailedError
 from deploy.local.part import Backoff, Layer, Part
 from deploy.local.settings import REPOSITORY, python_environment
@@ -136,6 +138,19 @@ async def test_a_part_that_fails_only_later_ends_the_run_too(watched: Watched) -
         failure = await watched.supervisor.failed()
     assert failure.name == "valkey"
     assert "exited with code 5" in failure.problem
+
+
+async def test_a_part_that_waits_in_vain_is_told_with_what_it_waits_for(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a service does not become ready because its Kafka or Redis is away, the sentence names that."""
+    monkeypatch.setattr(supervisor, "START_TIMEOUT_SEC", 0.0)
+    monkeypatch.setattr(supervisor, "START_TIMEOUT_PER_PART_SEC", 0.5)
+    never = replace(watched.part("filter-1", "import time\n" + SLEEP), waits_for="Kafka at 10.1.2.3:9092")
+    with pytest.raises(
+        PartFailedError, match="^filter-1 is not ready after 0.5 s: it waits for Kafka at 10.1.2.3:9092;"
+    ):
+        await watched.supervisor.start([never])
 
 
 async def test_parts_stop_in_the_order_of_their_layers(watched: Watched, tmp_path: Path) -> None:

@@ -147,10 +147,9 @@ async def test_a_part_that_waits_in_vain_is_told_with_what_it_waits_for(
     monkeypatch.setattr(supervisor, "START_TIMEOUT_SEC", 0.0)
     monkeypatch.setattr(supervisor, "START_TIMEOUT_PER_PART_SEC", 0.5)
     never = replace(watched.part("filter-1", "import time\n" + SLEEP), waits_for="Kafka at 10.1.2.3:9092")
-    with pytest.raises(
-        PartFailedError, match="^filter-1 is not ready after 0.5 s: it waits for Kafka at 10.1.2.3:9092;"
-    ):
+    with pytest.raises(PartFailedError) as failure:
         await watched.supervisor.start([never])
+    assert str(failure.value).startswith("filter-1 is not ready after 0.5 s: it waits for Kafka at 10.1.2.3:9092; ")
 
 
 async def test_parts_stop_in_the_order_of_their_layers(watched: Watched, tmp_path: Path) -> None:
@@ -194,7 +193,7 @@ async def test_a_paused_part_stops_like_any_other(watched: Watched) -> None:
 async def test_followers_of_a_part_that_moved_are_restarted(watched: Watched) -> None:
     """When a crashed broker returns at another address, what is connected to it is started anew, and told why."""
     moving = READY.replace("sys.argv[2] if len(sys.argv) > 2 else '-'", "f'127.0.0.1:{__import__(\"os\").getpid()}'")
-    await watched.supervisor.start([watched.part("kafka", moving + SLEEP)])
+    await watched.supervisor.start([replace(watched.part("kafka", moving + SLEEP), keeps_address=False)])
     await watched.supervisor.start(
         [watched.part("filter-1", READY + SLEEP, follows=["kafka"]), watched.part("edge-1", READY + SLEEP)]
     )
@@ -204,8 +203,9 @@ async def test_followers_of_a_part_that_moved_are_restarted(watched: Watched) ->
     new_kafka, new_follower = watched.new_rows
     assert (new_kafka.name, new_follower.name) == ("kafka", "filter-1")
     assert new_kafka.address == f"127.0.0.1:{new_kafka.pid}"
-    assert watched.sentences[1:] == [
-        f"filter-1 (pid {follower.pid}) is restarted, because kafka is now at {new_kafka.address}"
+    assert watched.sentences == [
+        f"kafka (pid {kafka.pid}) was killed by signal 9; restarting",
+        f"filter-1 (pid {follower.pid}) is restarted, because kafka is now at {new_kafka.address}",
     ]
     assert runs(other.pid)
 

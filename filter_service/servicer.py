@@ -14,22 +14,13 @@ from kafka_ws.filter.v1 import filter_pb2 as pb
 from kafka_ws.filter.v1 import filter_pb2_grpc
 
 from filter_service import metrics
-from filter_service.errors import DrainingError, InvalidSubscriptionError
+from filter_service.errors import DrainingError, SubscriptionIdError
 from filter_service.language import LanguageError
 from filter_service.outbox import Batch, Ended, Item, PositionNote
 from filter_service.rejections import rejection
+from filter_service.requests import check_possible, checked
 from filter_service.stream_writer import StreamWriter
-from filter_service.subscriptions import (
-    ALL_PARTITIONS,
-    Accepted,
-    Edge,
-    PartitionSelection,
-    Request,
-    Start,
-    Subscriptions,
-    Timestamp,
-    compile_query,
-)
+from filter_service.subscriptions import Accepted, Subscriptions, compile_query
 
 log = structlog.get_logger(__name__)
 
@@ -116,10 +107,12 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         writing: asyncio.Task[None] | None = None
         try:
             try:
+                wanted = checked(request.subscription)
+                check_possible(wanted.topic)
                 await self._subscriptions.open(
                     writer.stream,
                     0,
-                    _request(request.subscription),
+                    wanted,
                     lambda accepted: writer.send(pb.SubscribeResponse(opened=_opened(0, accepted))),
                 )
             except Exception as error:  # told to the client, whatever it is
@@ -191,8 +184,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                 if kind == "open":
                     number = request.open.subscription_id
                     if number == 0 or number in opening or number in writer.stream.subscriptions:
-                        problem = InvalidSubscriptionError("topic", f"subscription id {number} cannot be used now")
-                        writer.send(_rejected(number, problem))
+                        writer.send(_rejected(number, SubscriptionIdError(number)))
                         continue
                     task = asyncio.create_task(self._open(writer, request.open))
                     opening[number] = task
@@ -212,7 +204,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             await self._subscriptions.open(
                 writer.stream,
                 number,
-                _request(request.subscription),
+                checked(request.subscription),
                 lambda accepted: writer.send(pb.SessionResponse(opened=_opened(number, accepted))),
             )
         except Exception as error:  # told to the client, whatever it is
@@ -231,47 +223,6 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
 
 def _forget(opening: dict[int, asyncio.Task[None]], number: int, _: asyncio.Task[None]) -> None:
     opening.pop(number, None)
-
-
-def _request(subscription: pb.Subscription) -> Request:
-    """Checks the form of a request.
-
-    Raises:
-        InvalidSubscriptionError: a field has a value that can never be right.
-    """
-    if not subscription.topic:
-        raise InvalidSubscriptionError("topic", "a topic must be named")
-    partitions = ALL_PARTITIONS
-    if subscription.HasField("partitions"):
-        selection = subscription.partitions
-        and_from = selection.and_from if selection.HasField("and_from") else None
-        partitions = PartitionSelection(frozenset(selection.partitions), and_from)
-        if any(number < 0 for number in selection.partitions) or (and_from is not None and and_from < 0):
-            raise InvalidSubscriptionError("topic", "partition numbers must not be negative")
-    return Request(
-        topic=subscription.topic,
-        partitions=partitions,
-        start=_start(subscription.start),
-        where=subscription.query.where,
-        fields=subscription.query.fields,
-        with_metadata=subscription.with_metadata,
-    )
-
-
-def _start(start: pb.Start) -> Start:
-    kind = start.WhichOneof("start")
-    if kind == "earliest":
-        return Edge.EARLIEST
-    if kind == "timestamp_ms":
-        if start.timestamp_ms < 0:
-            raise InvalidSubscriptionError("start", "a timestamp must not be negative")
-        return Timestamp(start.timestamp_ms)
-    if kind == "position":
-        position = dict(start.position.next_offsets)
-        if any(number < 0 or offset < 0 for number, offset in position.items()):
-            raise InvalidSubscriptionError("start", "partition numbers and offsets must not be negative")
-        return position
-    return Edge.LATEST
 
 
 def _opened(number: int, accepted: Accepted) -> pb.Opened:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from filter_service import metrics
 from filter_service.catch_up import CatchUpReaders
@@ -25,56 +24,12 @@ from filter_service.language import InvalidSyntaxError, Rule, Selection, compile
 from filter_service.live_reader import LiveReader
 from filter_service.outbox import Outbox
 from filter_service.projection import Projection
+from filter_service.requests import Edge, PartitionSelection, Request, Timestamp
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
 
 INLINE_QUERY_LENGTH = 512
 """Longest query compiled on the event loop; a longer one would hold others up and goes to a thread."""
-
-
-class Edge(Enum):
-    """A start that needs no number."""
-
-    LATEST = "latest"
-    EARLIEST = "earliest"
-
-
-@dataclass(frozen=True, slots=True)
-class Timestamp:
-    """Start at the first record at or after `ms` since the epoch."""
-
-    ms: int
-
-
-Start = Edge | Timestamp | Mapping[int, int]
-"""Where to begin; a mapping is a position {partition: next offset}."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionSelection:
-    """Which partitions are covered: those named, and all from `and_from` on (None: no others)."""
-
-    partitions: frozenset[int]
-    and_from: int | None
-
-    def covers(self, partition: int) -> bool:
-        """Whether a partition is covered."""
-        return partition in self.partitions or (self.and_from is not None and partition >= self.and_from)
-
-
-ALL_PARTITIONS = PartitionSelection(frozenset(), 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a client asks for, checked for form."""
-
-    topic: str
-    partitions: PartitionSelection
-    start: Start
-    where: str
-    fields: str
-    with_metadata: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +146,9 @@ class Subscriptions:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
         count = await self.catalog.use(request.topic)
         try:
+            if isinstance(request.start, Mapping) and any(number >= count for number in request.start):
+                # Another replica may have seen a new partition sooner than this one.
+                count = await self.catalog.look_again(request.topic)
             covered = [number for number in range(count) if request.partitions.covers(number)]
             starts, ends = await self._resolve(request, covered)
         except BaseException:

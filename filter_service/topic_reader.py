@@ -71,37 +71,40 @@ class _Member:
 class _Outlet:
     """One projection of one stream: puts a record's value into the stream's batch at most once."""
 
-    __slots__ = ("_projector", "_stream", "index", "offset", "users")
+    __slots__ = ("_projector", "_stream", "index", "serial", "users")
 
     def __init__(self, stream: _Stream, projector: _Projector | None) -> None:
         self._stream = stream
         self._projector = projector
-        self.offset = -1  # of the record that `index` speaks of
+        self.serial = -1  # of the record that `index` speaks of; offsets repeat among partitions, serials don't
         self.index = NOTHING
         self.users = 0
 
-    def place(self, message: KafkaRecord, record: Record, offset: int) -> int:
-        self.offset = offset
-        value = record.text if self._projector is None else self._projector.value(record, offset)
-        self.index = NOTHING if value is None else self._stream.add(message, offset, value)
+    def place(self, message: KafkaRecord, record: Record, serial: int) -> int:
+        self.serial = serial
+        self.index = NOTHING
+        value = record.text if self._projector is None else self._projector.value(record, serial)
+        if value is not None:
+            self.index = self._stream.add(message, value)
         return self.index
 
 
 class _Projector:
     """One distinct projection on this topic, run once per record whatever the number of streams."""
 
-    __slots__ = ("_offset", "_value", "projection", "users")
+    __slots__ = ("_serial", "_value", "projection", "users")
 
     def __init__(self, projection: Projection) -> None:
         self.projection = projection
         self.users = 0
-        self._offset = -1
+        self._serial = -1
         self._value: bytes | None = None
 
-    def value(self, record: Record, offset: int) -> bytes | None:
-        if offset != self._offset:
+    def value(self, record: Record, serial: int) -> bytes | None:
+        if serial != self._serial:
+            self._serial = serial
+            self._value = None
             self._value = self.projection.apply(record)
-            self._offset = offset
         return self._value
 
 
@@ -136,10 +139,10 @@ class _Stream:
         self._metadata: list[Metadata] = []
         self._size = 0
 
-    def add(self, message: KafkaRecord, offset: int, value: bytes) -> int:
+    def add(self, message: KafkaRecord, value: bytes) -> int:
         index = len(self.values)
         self.values.append(value)
-        self.offsets.append(offset)
+        self.offsets.append(message.offset())
         self.timestamps.append(message.timestamp()[1])
         self._size += len(value)
         if self.metadata_users:
@@ -165,11 +168,12 @@ class _Stream:
 class _Partition:
     """Where one partition is, and who does not take part in it."""
 
-    __slots__ = ("absent", "next_offset", "noted", "users", "waiting")
+    __slots__ = ("absent", "next_offset", "noted", "unnoted", "users", "waiting")
 
     def __init__(self, next_offset: int) -> None:
         self.next_offset = next_offset
-        self.noted = next_offset  # the position last told by `notes`
+        self.noted = next_offset  # the position last told by `notes`...
+        self.unnoted: set[_Member] = set()  # ...but not to these, who have joined since or whose stream was full
         self.users = 0  # members that are level or waiting here
         self.absent: set[_Member] = set()
         self.waiting: list[tuple[int, int, _Member]] = []  # heap of (start, tie-breaker, member)
@@ -191,6 +195,7 @@ class TopicReader:
         self._streams: dict[Outbox, _Stream] = {}
         self._projectors: dict[Projection, _Projector] = {}
         self._partitions: dict[int, _Partition] = {}
+        self._serial = 0  # number of records looked at
 
     # ---- partitions
 
@@ -237,8 +242,7 @@ class TopicReader:
             raise ValueError(f"subscription {subscription.id} already reads {self.topic}[{partition}]")
         state.users += 1
         if start == state.next_offset:
-            member.level.add(partition)
-            state.absent.discard(member)
+            self._join(partition, state, member)
         else:
             member.waiting[partition] = start
             heapq.heappush(state.waiting, (start, next(self._ties), member))
@@ -256,6 +260,7 @@ class TopicReader:
         if partition in member.level:
             member.level.remove(partition)
             state.absent.add(member)
+            state.unnoted.discard(member)
             position = state.next_offset
         elif partition in member.waiting:
             position = member.waiting.pop(partition)
@@ -391,18 +396,32 @@ class TopicReader:
         if next_offset > state.next_offset:
             self._pass_to(partition, state, next_offset)
 
-    def notes(self) -> list[tuple[Outbox, PositionNote]]:
-        """The positions that have moved since the last call, for every stream with subscriptions there."""
-        notes = []
+    def note_positions(self) -> None:
+        """Tells the streams every position that its subscriptions have not been told: moved to, or joined at."""
         for partition, state in self._partitions.items():
-            if state.next_offset == state.noted:
+            everybody = state.next_offset != state.noted
+            if not everybody and not state.unnoted:
                 continue
             state.noted = state.next_offset
             for stream in self._streams.values():
-                ids = [member.subscription.id for member in stream.members.values() if partition in member.level]
-                if ids:
-                    notes.append((stream.outbox, PositionNote(ids, partition, state.next_offset)))
-        return notes
+                told = [
+                    member
+                    for member in stream.members.values()
+                    if (partition in member.level if everybody else member in state.unnoted)
+                ]
+                if not told:
+                    continue
+                ids = [member.subscription.id for member in told]
+                if stream.outbox.offer(PositionNote(ids, partition, state.next_offset)):
+                    state.unnoted.difference_update(told)
+                else:
+                    state.unnoted.update(told)
+
+    def _join(self, partition: int, state: _Partition, member: _Member) -> None:
+        """Makes a subscription level."""
+        member.level.add(partition)
+        state.absent.discard(member)
+        state.unnoted.add(member)
 
     def _pass_to(self, partition: int, state: _Partition, offset: int) -> None:
         """Moves the position to `offset`, and makes those who waited for it or an earlier one level."""
@@ -410,15 +429,15 @@ class TopicReader:
         while state.waiting and state.waiting[0][0] <= offset:
             _, _, member = heapq.heappop(state.waiting)
             del member.waiting[partition]
-            member.level.add(partition)
-            state.absent.discard(member)
+            self._join(partition, state, member)
 
     def _deliver(self, partition: int, state: _Partition, messages: Sequence[KafkaRecord]) -> list[Parked]:
         match = self._index.match
         absent = state.absent
         touched_streams: dict[_Stream, None] = {}
+        serial = self._serial
         for message in messages:
-            offset = message.offset()
+            serial += 1
             try:
                 record = parse(message.value())
                 if record is None:
@@ -428,7 +447,7 @@ class TopicReader:
                         if absent and member in absent:
                             continue
                         outlet = member.outlet
-                        index = outlet.index if outlet.offset == offset else outlet.place(message, record, offset)
+                        index = outlet.index if outlet.serial == serial else outlet.place(message, record, serial)
                         if index >= 0:
                             if not member.indexes:
                                 stream = outlet._stream
@@ -437,7 +456,8 @@ class TopicReader:
                             member.indexes.append(index)
             except Exception:  # a poisonous record must not stop the others (promise 5)
                 metrics.RECORDS_FAILED.inc()
-                log.exception("record failed", topic=self.topic, partition=partition, offset=offset)
+                log.exception("record failed", topic=self.topic, partition=partition, offset=message.offset())
+        self._serial = serial
         first = messages[0].offset()
         next_offset = messages[-1].offset() + 1
         parked: list[Parked] = []
@@ -446,12 +466,6 @@ class TopicReader:
             metrics.RECORDS_SENT.inc(len(batch.values))
             if not stream.outbox.offer(batch):
                 parked += self._park(partition, stream, first)
-        # The outlets remember the last offset; another partition may use the same number.
-        for stream in touched_streams:
-            for outlet in stream.outlets.values():
-                outlet.offset = -1
-        for projector in self._projectors.values():
-            projector._offset = -1
         state.next_offset = next_offset
         return parked
 

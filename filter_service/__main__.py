@@ -22,6 +22,9 @@ from runtime.settings import ConfigurationError
 
 log = structlog.get_logger("filter_service")
 
+END_OF_STREAMS_SEC = 0.5
+"""How long calls that were ended may take to tell their clients so."""
+
 KAFKA_CHECK_INTERVAL_SEC = 1.0
 """Seconds between looks at whether Kafka answers."""
 
@@ -86,7 +89,8 @@ async def serve(config: FilterSettings) -> None:
     servicer.announce_draining(config.shutdown_grace_sec)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(servicer.idle.wait(), config.shutdown_grace_sec)
-    await server.drain(0)
+    servicer.end_streams()
+    await server.drain(END_OF_STREAMS_SEC)
     for task in (stopped, *background):
         task.cancel()
     await asyncio.to_thread(subscriptions.stop)

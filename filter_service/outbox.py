@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from filter_service import metrics
+
 if TYPE_CHECKING:
     from filter_service.subscription import Subscription
 
@@ -34,7 +36,7 @@ class Batch:
         partition: partition number.
         offsets, timestamps, values: one entry per distinct value; `timestamps` in ms since the epoch, -1 for none.
         metadata: one entry per value, or None when no subscription asked for it.
-        deliveries: (subscription id, indexes into the columns), None for all indexes.
+        deliveries: (subscription, indexes into the columns), None for all indexes.
         next_offset: position of the listed subscriptions behind this batch.
         size: bytes of all values.
     """
@@ -44,7 +46,7 @@ class Batch:
     timestamps: list[int]
     values: list[bytes]
     metadata: list[Metadata] | None
-    deliveries: list[tuple[int, list[int] | None]]
+    deliveries: list[tuple[Subscription, list[int] | None]]
     next_offset: int
     size: int
 
@@ -53,7 +55,7 @@ class Batch:
 class PositionNote:
     """Nothing was left out before `next_offset` for these subscriptions."""
 
-    subscription_ids: list[int]
+    subscriptions: list[Subscription]
     partition: int
     next_offset: int
 
@@ -97,6 +99,7 @@ class Outbox:
         self._items: deque[Item] = deque()
         self._parked: list[Parked] = []
         self._size = 0
+        self._discarded = False
 
     @property
     def size(self) -> int:
@@ -105,18 +108,23 @@ class Outbox:
 
     def offer(self, item: Item) -> bool:
         """Adds an item, or returns False when the outbox is full. Any thread."""
-        cost = self.ITEM_OVERHEAD + (item.size if isinstance(item, Batch) else 0)
+        cost = self._cost(item)
         with self._lock:
+            if self._discarded:
+                return True
             if self._size >= self._limit and not isinstance(item, Ended):
                 return False
             self._items.append(item)
             self._size += cost
+        metrics.OUTBOX_BYTES.inc(cost)
         self._wake()
         return True
 
     def park(self, parked: list[Parked]) -> None:
         """Keeps detached subscriptions until there is room. Any thread."""
         with self._lock:
+            if self._discarded:
+                return
             self._parked += parked
         self._wake()
 
@@ -129,9 +137,7 @@ class Outbox:
 
     def sent(self, item: Item) -> None:
         """Frees the room of an item that was taken and has been written. Event loop."""
-        cost = self.ITEM_OVERHEAD + (item.size if isinstance(item, Batch) else 0)
-        with self._lock:
-            self._size -= cost
+        self._free(self._cost(item))
 
     def take_parked(self) -> list[Parked]:
         """The parked subscriptions, once less than half of the limit is waiting; else nothing. Event loop."""
@@ -140,3 +146,20 @@ class Outbox:
                 return []
             parked, self._parked = self._parked, []
             return parked
+
+    def discard(self) -> None:
+        """Drops everything, now and whatever readers still offer: the stream has ended. Event loop."""
+        with self._lock:
+            self._discarded = True
+            self._items.clear()
+            self._parked.clear()
+        self._free(self._size)
+
+    def _free(self, cost: int) -> None:
+        with self._lock:
+            cost = min(cost, self._size)  # nothing is left of a discarded outbox
+            self._size -= cost
+        metrics.OUTBOX_BYTES.dec(cost)
+
+    def _cost(self, item: Item) -> int:
+        return self.ITEM_OVERHEAD + (item.size if isinstance(item, Batch) else 0)

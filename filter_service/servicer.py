@@ -43,8 +43,10 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
     def __init__(self, subscriptions: Subscriptions, max_query_length: int) -> None:
         self._subscriptions = subscriptions
         self._max_query_length = max_query_length
-        self._sessions: set[StreamWriter[pb.SessionResponse]] = set()
-        self._subscribers: set[StreamWriter[pb.SubscribeResponse]] = set()
+        # With each stream, what ends it: set to the error that its client is told.
+        self._sessions: dict[StreamWriter[pb.SessionResponse], asyncio.Future[BaseException]] = {}
+        self._subscribers: dict[StreamWriter[pb.SubscribeResponse], asyncio.Future[BaseException]] = {}
+        self._drained_at: float | None = None
         self.idle = asyncio.Event()
         """Set while no stream is open."""
         self.idle.set()
@@ -55,12 +57,23 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             session.send(self._status())
 
     def announce_draining(self, grace_sec: float) -> None:
-        """Tells every client to go elsewhere; records still flow for `grace_sec` seconds."""
-        draining = pb.Draining(grace_ms=int(grace_sec * 1000))
+        """Tells every client to go elsewhere; records still flow for `grace_sec` seconds, until `end_streams`."""
+        self._drained_at = asyncio.get_running_loop().time() + grace_sec
+        draining = self._draining()
         for session in self._sessions:
             session.send(pb.SessionResponse(draining=draining))
         for subscriber in self._subscribers:
             subscriber.send(pb.SubscribeResponse(draining=draining))
+
+    def end_streams(self) -> None:
+        """Ends what is still open at the end of the grace period, with UNAVAILABLE."""
+        for ended in (*self._sessions.values(), *self._subscribers.values()):
+            if not ended.done():
+                ended.set_result(DrainingError())
+
+    def _draining(self) -> pb.Draining:
+        left = max(0.0, (self._drained_at or 0.0) - asyncio.get_running_loop().time())
+        return pb.Draining(grace_ms=round(left * 1000))
 
     def _count(self, rpc: str, change: int) -> None:
         metrics.STREAMS.labels(rpc).inc(change)
@@ -102,7 +115,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             return None
 
         writer = StreamWriter[pb.SubscribeResponse](self._subscriptions, context.write, convert)
-        self._subscribers.add(writer)
+        self._subscribers[writer] = ended
         self._count("Subscribe", 1)
         writing: asyncio.Task[None] | None = None
         try:
@@ -127,7 +140,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             if writing is not None:
                 writing.cancel()
             self._subscriptions.close_all(writer.stream)
-            self._subscribers.discard(writer)
+            self._subscribers.pop(writer)
             self._count("Subscribe", -1)
 
     # ---- Session
@@ -139,32 +152,33 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
     ) -> None:
         """Many subscriptions of one edge, until it goes away."""
         subscriptions = self._subscriptions
+        ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
         def convert(item: Item) -> pb.SessionResponse | None:
             if isinstance(item, Batch):
-                return pb.SessionResponse(records=_session_records(item))
+                return _session_records(item)
             if isinstance(item, PositionNote):
-                return pb.SessionResponse(
-                    progress=pb.Progress(
-                        subscription_ids=item.subscription_ids, partition=item.partition, next_offset=item.next_offset
-                    )
-                )
+                return _session_progress(item)
             return self._closed(writer, item)
 
         writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert)
         writer.send(self._status())
         if subscriptions.draining:
-            writer.send(pb.SessionResponse(draining=pb.Draining(grace_ms=0)))
-        self._sessions.add(writer)
+            writer.send(pb.SessionResponse(draining=self._draining()))
+        self._sessions[writer] = ended
         self._count("Session", 1)
         writing = asyncio.create_task(writer.run())
         reading = asyncio.create_task(self._read_requests(writer, request_iterator))
         try:
-            done, _ = await asyncio.wait([writing, reading], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            waited: list[asyncio.Future[Any]] = [writing, reading, ended]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await _abort(context, ended.result())
+            for task in (writing, reading):
+                if task.done():
+                    task.result()
         finally:
-            self._sessions.discard(writer)
+            self._sessions.pop(writer)
             for task in (writing, reading):
                 task.cancel()
             await asyncio.gather(writing, reading, return_exceptions=True)
@@ -192,7 +206,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                 elif kind == "close":
                     number = request.close.subscription_id
                     if number in opening:
-                        opening[number].cancel()
+                        opening.pop(number).cancel()
                     self._subscriptions.close(writer.stream, number)
         finally:
             for task in list(opening.values()):
@@ -221,8 +235,9 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         return pb.SessionResponse(status=pb.Status(kafka_available=self._subscriptions.kafka_available))
 
 
-def _forget(opening: dict[int, asyncio.Task[None]], number: int, _: asyncio.Task[None]) -> None:
-    opening.pop(number, None)
+def _forget(opening: dict[int, asyncio.Task[None]], number: int, task: asyncio.Task[None]) -> None:
+    if opening.get(number) is task:
+        del opening[number]
 
 
 def _opened(number: int, accepted: Accepted) -> pb.Opened:
@@ -253,16 +268,27 @@ def _batch(batch: Batch) -> pb.RecordBatch:
     return message
 
 
-def _session_records(batch: Batch) -> pb.SessionRecords:
-    return pb.SessionRecords(
-        batch=_batch(batch),
-        deliveries=[pb.Delivery(subscription_id=number, indexes=indexes or ()) for number, indexes in batch.deliveries],
-    )
+def _session_records(batch: Batch) -> pb.SessionResponse | None:
+    # What is still on its way for a closed subscription must not reach another that was given its number.
+    deliveries = [
+        pb.Delivery(subscription_id=subscription.id, indexes=indexes or ())
+        for subscription, indexes in batch.deliveries
+        if not subscription.closed
+    ]
+    if not deliveries:
+        return None
+    return pb.SessionResponse(records=pb.SessionRecords(batch=_batch(batch), deliveries=deliveries))
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse], error: BaseException
-) -> NoReturn:
+def _session_progress(note: PositionNote) -> pb.SessionResponse | None:
+    numbers = [subscription.id for subscription in note.subscriptions if not subscription.closed]
+    if not numbers:
+        return None
+    progress = pb.Progress(subscription_ids=numbers, partition=note.partition, next_offset=note.next_offset)
+    return pb.SessionResponse(progress=progress)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> NoReturn:
     told = rejection(error)
     status = grpc.StatusCode.INVALID_ARGUMENT
     if told.code == pb.REJECTION_CODE_UNAVAILABLE:

@@ -71,6 +71,8 @@ class Stream:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.subscriptions: dict[int, Subscription] = {}
+        self.opening = 0
+        """Subscriptions that are on their way to be in `subscriptions`."""
 
 
 class Subscriptions:
@@ -106,7 +108,7 @@ class Subscriptions:
             settings.filter_missing_topic_interval_sec,
             self._grown,
         )
-        self._open: dict[str, dict[Subscription, PartitionSelection]] = {}
+        self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
         self.draining = False
         self.kafka_available = True
 
@@ -139,8 +141,17 @@ class Subscriptions:
         """
         if self.draining:
             raise DrainingError
-        if len(stream.subscriptions) >= self._settings.filter_max_subscriptions:
+        if len(stream.subscriptions) + stream.opening >= self._settings.filter_max_subscriptions:
             raise TooManySubscriptionsError(self._settings.filter_max_subscriptions)
+        stream.opening += 1
+        try:
+            await self._open(stream, subscription_id, request, opened)
+        finally:
+            stream.opening -= 1
+
+    async def _open(
+        self, stream: Stream, subscription_id: int, request: Request, opened: Callable[[Accepted], None]
+    ) -> None:
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
@@ -163,7 +174,7 @@ class Subscriptions:
             stream.outbox,
         )
         stream.subscriptions[subscription_id] = subscription
-        self._open.setdefault(request.topic, {})[subscription] = request.partitions
+        self._of_topic.setdefault(request.topic, {})[subscription] = request.partitions
         metrics.SUBSCRIPTIONS.inc()
         opened(Accepted(starts, rule.canonical, "" if selection is None else selection.canonical, count))
         for number, offset in starts.items():
@@ -180,10 +191,10 @@ class Subscriptions:
         subscription.closed = True
         self._live.forget(subscription)
         self._catch_up.forget(subscription)
-        of_topic = self._open[subscription.topic]
+        of_topic = self._of_topic[subscription.topic]
         del of_topic[subscription]
         if not of_topic:
-            del self._open[subscription.topic]
+            del self._of_topic[subscription.topic]
         self.catalog.release(subscription.topic)
         metrics.SUBSCRIPTIONS.dec()
 
@@ -191,6 +202,7 @@ class Subscriptions:
         """Closes every subscription of a stream that has ended."""
         for subscription_id in list(stream.subscriptions):
             self.close(stream, subscription_id)
+        stream.outbox.discard()
 
     def resume_parked(self, stream: Stream) -> None:
         """Lets subscriptions that were detached because the stream was full catch up, once it has drained."""
@@ -228,5 +240,5 @@ class Subscriptions:
                 self._live.attach(subscription, number, 0, begin=0)
 
     def _grown(self, topic: str, known: int, now: int) -> None:
-        for subscription, selection in self._open.get(topic, {}).items():
+        for subscription, selection in self._of_topic.get(topic, {}).items():
             self._attach_new(subscription, selection, known, now)

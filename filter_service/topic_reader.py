@@ -151,10 +151,10 @@ class _Stream:
 
     def finish(self, partition: int, next_offset: int) -> Batch:
         count = len(self.values)
-        deliveries = []
+        deliveries: list[tuple[Subscription, list[int] | None]] = []
         for member in self.touched:
             indexes = member.indexes
-            deliveries.append((member.subscription.id, None if len(indexes) == count else indexes))
+            deliveries.append((member.subscription, None if len(indexes) == count else indexes))
             member.indexes = []
         self.touched = []
         metadata = self._metadata if self.metadata_users else None
@@ -411,8 +411,8 @@ class TopicReader:
                 ]
                 if not told:
                     continue
-                ids = [member.subscription.id for member in told]
-                if stream.outbox.offer(PositionNote(ids, partition, state.next_offset)):
+                subscriptions = [member.subscription for member in told]
+                if stream.outbox.offer(PositionNote(subscriptions, partition, state.next_offset)):
                     state.unnoted.difference_update(told)
                 else:
                     state.unnoted.update(told)

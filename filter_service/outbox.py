@@ -27,6 +27,11 @@ class Metadata:
     key: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all of it (of a header's name, characters)."""
+        return len(self.key or b"") + sum(len(name) + len(value or b"") for name, value in self.headers)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -38,7 +43,7 @@ class Batch:
         metadata: one entry per value, or None when no subscription asked for it.
         deliveries: (subscription, indexes into the columns), None for all indexes.
         next_offset: position of the listed subscriptions behind this batch.
-        size: bytes of all values.
+        size: bytes of all values, keys and headers.
     """
 
     partition: int
@@ -84,7 +89,7 @@ class Outbox:
     """The queue in front of one stream.
 
     Args:
-        limit: bytes of values that may wait; a batch is accepted while less than this is waiting.
+        limit: bytes that may wait; a batch is accepted while less than this is waiting.
         wake: called (from any thread) when something was put in; must be cheap and must not block.
     """
 

@@ -146,7 +146,9 @@ class _Stream:
         self.timestamps.append(message.timestamp()[1])
         self._size += len(value)
         if self.metadata_users:
-            self._metadata.append(Metadata(message.key(), tuple(message.headers() or ())))
+            metadata = Metadata(message.key(), tuple(message.headers() or ()))
+            self._metadata.append(metadata)
+            self._size += metadata.size
         return index
 
     def finish(self, partition: int, next_offset: int) -> Batch:

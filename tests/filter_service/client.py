@@ -203,6 +203,8 @@ class SessionClient:
         self._call = call
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
+        self._may_read = asyncio.Event()
+        self._may_read.set()
         self._reading = asyncio.create_task(self._read())
 
     async def __aenter__(self) -> Self:
@@ -258,6 +260,14 @@ class SessionClient:
         await self.until(lambda: len(self.followers[number].records) >= count)
         return self.followers[number].values()
 
+    def pause(self) -> None:
+        """Read no more until `resume`."""
+        self._may_read.clear()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._may_read.set()
+
     async def end(self) -> Failure:
         """Wait for the end of the session."""
         async with asyncio.timeout(PATIENCE_SEC):
@@ -270,6 +280,7 @@ class SessionClient:
             while isinstance(message := await self._call.read(), pb.SessionResponse):
                 self._handle(message)
                 self._tell()
+                await self._may_read.wait()
             self.ended = Failure("OK", "", None)
         except grpc.aio.AioRpcError as error:
             self.ended = failure_of(error)

@@ -14,8 +14,14 @@ from tests.kafka.cluster import KafkaCluster
 class StartService(Protocol):
     """The `start_service` fixture."""
 
-    def __call__(self, settings: Mapping[str, str] | None = None, bootstrap: str | None = None) -> FilterService:
-        """A started service of the test's own; `bootstrap`: another Kafka than the run's."""
+    def __call__(
+        self, settings: Mapping[str, str] | None = None, bootstrap: str | None = None, wait_serving: bool = True
+    ) -> FilterService:
+        """A started service of the test's own.
+
+        :param bootstrap: another Kafka than the run's.
+        :param wait_serving: whether to wait until it serves, or only until it listens.
+        """
 
 
 class Connect(Protocol):
@@ -39,12 +45,14 @@ def start_service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[St
     """Starts services that belong to the test; stopped at its end."""
     services: list[FilterService] = []
 
-    def start(settings: Mapping[str, str] | None = None, bootstrap: str | None = None) -> FilterService:
+    def start(
+        settings: Mapping[str, str] | None = None, bootstrap: str | None = None, wait_serving: bool = True
+    ) -> FilterService:
         if bootstrap is None:
             bootstrap = request.getfixturevalue("kafka").bootstrap
         service = FilterService(tmp_path / f"filter_service-{len(services)}.log", bootstrap, settings)
         services.append(service)
-        service.start()
+        service.start(wait_serving)
         return service
 
     yield start

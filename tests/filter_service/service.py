@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.processes import Process, free_port, inherited_environment, wait_until
+from tests.processes import Process, accepts_connections, free_port, inherited_environment, wait_until
 
 NAME = "kafka_ws.filter.v1.FilterService"
 PATIENCE_SEC = 40.0
@@ -59,10 +59,11 @@ class FilterService:
         """`host:port` of its gRPC server."""
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start it and wait until it serves."""
+    def start(self, wait_serving: bool = True) -> None:
+        """Start it and wait until it serves, or only until it listens."""
         self.process.start()
-        self.process.wait_ready(self.is_serving, PATIENCE_SEC)
+        ready = self.is_serving if wait_serving else lambda: accepts_connections(self.port)
+        self.process.wait_ready(ready, PATIENCE_SEC)
 
     def is_serving(self) -> bool:
         """What its health service says."""
@@ -93,6 +94,10 @@ class FilterService:
     def wait_metric(self, name: str, least: float) -> None:
         """Wait until a metric has reached a value."""
         wait_until(lambda: self.metric(name) >= least, f"{name} reaches {least:g}", PATIENCE_SEC)
+
+    def wait_nothing(self, name: str) -> None:
+        """Wait until a metric is 0."""
+        wait_until(lambda: self.metric(name) == 0, f"{name} is 0", PATIENCE_SEC)
 
     def faults(self) -> list[str]:
         """What it has logged since the test began at level error or above, and tracebacks."""

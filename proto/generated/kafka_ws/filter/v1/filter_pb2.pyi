@@ -29,6 +29,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _GapPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GapPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GAP_POLICY_UNSPECIFIED: _GapPolicy.ValueType  # 0
+    """As `END`."""
+    GAP_POLICY_END: _GapPolicy.ValueType  # 1
+    """The subscription ends (is refused) with `POSITION_GONE`."""
+    GAP_POLICY_CONTINUE: _GapPolicy.ValueType  # 2
+    """A `Gap` tells what is missing, and delivery goes on behind it."""
+
+class GapPolicy(_GapPolicy, metaclass=_GapPolicyEnumTypeWrapper):
+    """What to do when records that a subscription asks for are no longer in Kafka (retention)."""
+
+GAP_POLICY_UNSPECIFIED: GapPolicy.ValueType  # 0
+"""As `END`."""
+GAP_POLICY_END: GapPolicy.ValueType  # 1
+"""The subscription ends (is refused) with `POSITION_GONE`."""
+GAP_POLICY_CONTINUE: GapPolicy.ValueType  # 2
+"""A `Gap` tells what is missing, and delivery goes on behind it."""
+Global___GapPolicy: _TypeAlias = GapPolicy  # noqa: Y015
+
 class _RejectionCode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -93,6 +117,8 @@ class _RejectedPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rejected
     """`Subscription.topic` or its partitions."""
     REJECTED_PART_START: _RejectedPart.ValueType  # 4
     """`Subscription.start`."""
+    REJECTED_PART_STOP: _RejectedPart.ValueType  # 5
+    """`Subscription.stop`."""
 
 class RejectedPart(_RejectedPart, metaclass=_RejectedPartEnumTypeWrapper):
     """Which text of the request a rejection speaks of."""
@@ -107,6 +133,8 @@ REJECTED_PART_TOPIC: RejectedPart.ValueType  # 3
 """`Subscription.topic` or its partitions."""
 REJECTED_PART_START: RejectedPart.ValueType  # 4
 """`Subscription.start`."""
+REJECTED_PART_STOP: RejectedPart.ValueType  # 5
+"""`Subscription.stop`."""
 Global___RejectedPart: _TypeAlias = RejectedPart  # noqa: Y015
 
 @_typing.final
@@ -139,6 +167,11 @@ class Position(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NEXT_OFFSETS_FIELD_NUMBER: _builtins.int
+    TOPIC_ID_FIELD_NUMBER: _builtins.int
+    topic_id: _builtins.bytes
+    """Kafka's id of the topic (16 bytes). A position in a topic that was deleted and created again is not one in the new
+    topic: it is refused as `POSITION_GONE`. Empty: not known, not checked.
+    """
     @_builtins.property
     def next_offsets(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """Partition number -> offset of the next record to deliver from that partition (>= 0)."""
@@ -147,10 +180,11 @@ class Position(_message.Message):
         self,
         *,
         next_offsets: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        topic_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_offsets", b"next_offsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_offsets", b"next_offsets", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -229,6 +263,59 @@ class Start(_message.Message):
 Global___Start: _TypeAlias = Start  # noqa: Y015
 
 @_typing.final
+class Stop(_message.Message):
+    """Where a subscription ends. Unset means never. A partition that appears later is not read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Latest(_message.Message):
+        """The end of every partition as it is when the subscription is opened. Carries no data."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LATEST_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    timestamp_ms: _builtins.int
+    """Before the first record of each partition whose timestamp is at or after this time (ms since the epoch). A
+    partition that has none ends where it ends when the subscription is opened.
+    """
+    @_builtins.property
+    def latest(self) -> Global___Stop.Latest:
+        """Everything that was written before the subscription was opened."""
+
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """Before these offsets. A partition that is not listed is not read."""
+
+    def __init__(
+        self,
+        *,
+        latest: Global___Stop.Latest | None = ...,
+        timestamp_ms: _builtins.int = ...,
+        position: Global___Position | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latest", b"latest", "position", b"position", "stop", b"stop", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest", b"latest", "position", b"position", "stop", b"stop", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_stop: _TypeAlias = _typing.Literal["latest", "timestamp_ms", "position"]  # noqa: Y015
+    _WhichOneofArgType_stop: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_stop) -> _WhichOneofReturnType_stop | None: ...
+
+Global___Stop: _TypeAlias = Stop  # noqa: Y015
+
+@_typing.final
 class PartitionSelection(_message.Message):
     """Which partitions of the topic a subscription covers. Unset means all, those that appear later included."""
 
@@ -295,12 +382,16 @@ class Subscription(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     WITH_METADATA_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    ON_GAP_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     """Kafka topic name, case-sensitive. A topic that does not exist yet may be named: it is read from offset 0 on
     when it appears.
     """
     with_metadata: _builtins.bool
     """Fill `metadata` (key and headers) of every record. Off saves bandwidth."""
+    on_gap: Global___GapPolicy.ValueType
+    """Unset: the subscription ends at a gap."""
     @_builtins.property
     def partitions(self) -> Global___PartitionSelection:
         """Unset: all partitions."""
@@ -313,6 +404,10 @@ class Subscription(_message.Message):
     def query(self) -> Global___Query:
         """Unset: every JSON record, whole."""
 
+    @_builtins.property
+    def stop(self) -> Global___Stop:
+        """Unset: never."""
+
     def __init__(
         self,
         *,
@@ -321,10 +416,12 @@ class Subscription(_message.Message):
         start: Global___Start | None = ...,
         query: Global___Query | None = ...,
         with_metadata: _builtins.bool = ...,
+        stop: Global___Stop | None = ...,
+        on_gap: Global___GapPolicy.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["partitions", b"partitions", "query", b"query", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partitions", b"partitions", "query", b"query", "start", b"start", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partitions", b"partitions", "query", b"query", "start", b"start", "topic", b"topic", "with_metadata", b"with_metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_gap", b"on_gap", "partitions", b"partitions", "query", b"query", "start", b"start", "stop", b"stop", "topic", b"topic", "with_metadata", b"with_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -457,6 +554,7 @@ class Opened(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     CANONICAL_FIELD_NUMBER: _builtins.int
     PARTITION_COUNT_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.int
     """The number the edge gave it (`Session`); 0 in a `Subscribe` stream."""
     partition_count: _builtins.int
@@ -469,6 +567,10 @@ class Opened(_message.Message):
     def canonical(self) -> Global___Query:
         """The query as understood, in canonical form: equal queries have equal texts."""
 
+    @_builtins.property
+    def stop(self) -> Global___Position:
+        """Where delivery ends; unset without a `Subscription.stop`. Give it as `Stop.position` when opening elsewhere."""
+
     def __init__(
         self,
         *,
@@ -476,14 +578,105 @@ class Opened(_message.Message):
         start: Global___Position | None = ...,
         canonical: Global___Query | None = ...,
         partition_count: _builtins.int = ...,
+        stop: Global___Position | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["canonical", b"canonical", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["canonical", b"canonical", "start", b"start", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical", b"canonical", "partition_count", b"partition_count", "start", b"start", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical", b"canonical", "partition_count", b"partition_count", "start", b"start", "stop", b"stop", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Opened: _TypeAlias = Opened  # noqa: Y015
+
+@_typing.final
+class TopicChanged(_message.Message):
+    """The topic has appeared, or has more partitions. New partitions are read from offset 0 on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_IDS_FIELD_NUMBER: _builtins.int
+    TOPIC_ID_FIELD_NUMBER: _builtins.int
+    PARTITION_COUNT_FIELD_NUMBER: _builtins.int
+    topic_id: _builtins.bytes
+    """Kafka's id of the topic (16 bytes); empty: not known."""
+    partition_count: _builtins.int
+    """Number of partitions now."""
+    @_builtins.property
+    def subscription_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The subscriptions this is about; empty in a `Subscribe` stream."""
+
+    def __init__(
+        self,
+        *,
+        subscription_ids: _abc.Iterable[_builtins.int] | None = ...,
+        topic_id: _builtins.bytes = ...,
+        partition_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition_count", b"partition_count", "subscription_ids", b"subscription_ids", "topic_id", b"topic_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopicChanged: _TypeAlias = TopicChanged  # noqa: Y015
+
+@_typing.final
+class Gap(_message.Message):
+    """Records are missing because Kafka no longer has them. Delivery goes on behind them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_IDS_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    FROM_OFFSET_FIELD_NUMBER: _builtins.int
+    TO_OFFSET_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """Partition number."""
+    from_offset: _builtins.int
+    """First offset that is missing."""
+    to_offset: _builtins.int
+    """First offset that is still there."""
+    @_builtins.property
+    def subscription_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The subscriptions this is about; empty in a `Subscribe` stream."""
+
+    def __init__(
+        self,
+        *,
+        subscription_ids: _abc.Iterable[_builtins.int] | None = ...,
+        partition: _builtins.int = ...,
+        from_offset: _builtins.int = ...,
+        to_offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_offset", b"from_offset", "partition", b"partition", "subscription_ids", b"subscription_ids", "to_offset", b"to_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gap: _TypeAlias = Gap  # noqa: Y015
+
+@_typing.final
+class Completed(_message.Message):
+    """Everything before the stop has been delivered; the subscription is closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.int
+    """The number the edge gave it."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Completed: _TypeAlias = Completed  # noqa: Y015
 
 @_typing.final
 class Rejection(_message.Message):
@@ -659,6 +852,8 @@ class SubscribeResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    TOPIC_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___Opened:
         """Always first."""
@@ -675,6 +870,14 @@ class SubscribeResponse(_message.Message):
     def draining(self) -> Global___Draining:
         """The replica is about to stop; the call ends with UNAVAILABLE after the grace period. Resume elsewhere."""
 
+    @_builtins.property
+    def gap(self) -> Global___Gap:
+        """Records are missing; only with `GAP_POLICY_CONTINUE`."""
+
+    @_builtins.property
+    def topic_changed(self) -> Global___TopicChanged:
+        """The topic has appeared or grown."""
+
     def __init__(
         self,
         *,
@@ -682,12 +885,14 @@ class SubscribeResponse(_message.Message):
         records: Global___RecordBatch | None = ...,
         progress: Global___Progress | None = ...,
         draining: Global___Draining | None = ...,
+        gap: Global___Gap | None = ...,
+        topic_changed: Global___TopicChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "opened", b"opened", "progress", b"progress", "records", b"records", "response", b"response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "response", b"response", "topic_changed", b"topic_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "opened", b"opened", "progress", b"progress", "records", b"records", "response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "response", b"response", "topic_changed", b"topic_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "records", "progress", "draining"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "records", "progress", "draining", "gap", "topic_changed"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -869,6 +1074,9 @@ class SessionResponse(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    TOPIC_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___Opened: ...
     @_builtins.property
@@ -883,6 +1091,12 @@ class SessionResponse(_message.Message):
     def draining(self) -> Global___Draining: ...
     @_builtins.property
     def status(self) -> Global___Status: ...
+    @_builtins.property
+    def completed(self) -> Global___Completed: ...
+    @_builtins.property
+    def gap(self) -> Global___Gap: ...
+    @_builtins.property
+    def topic_changed(self) -> Global___TopicChanged: ...
     def __init__(
         self,
         *,
@@ -893,12 +1107,15 @@ class SessionResponse(_message.Message):
         closed: Global___Closed | None = ...,
         draining: Global___Draining | None = ...,
         status: Global___Status | None = ...,
+        completed: Global___Completed | None = ...,
+        gap: Global___Gap | None = ...,
+        topic_changed: Global___TopicChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "draining", b"draining", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "draining", b"draining", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "rejected", "records", "progress", "closed", "draining", "status"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "rejected", "records", "progress", "closed", "draining", "status", "completed", "gap", "topic_changed"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 

@@ -56,8 +56,9 @@ class FilterServiceServicer:
 
     def Subscribe(self, request, context):
         """For backends: one subscription per call, with everything Kafka keeps about a record.
-        The first response is `opened`. A subscription that cannot be opened ends the call with
-        INVALID_ARGUMENT   the topic, `where`, `fields` or start is wrong,
+        The first response is `opened`. When everything before `Subscription.stop` has been delivered the call ends with
+        OK. A subscription that cannot be opened ends the call with
+        INVALID_ARGUMENT   the topic, `where`, `fields`, start or stop is wrong,
         UNAVAILABLE        Kafka cannot be reached, or this replica is draining (try another one),
         and a serialised `Rejection` in the trailing metadata `kafka-ws-rejection-bin`.
         """

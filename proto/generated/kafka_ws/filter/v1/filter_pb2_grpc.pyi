@@ -43,8 +43,9 @@ class FilterServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FilterServiceAsyncStub: ...
     Subscribe: _grpc.UnaryStreamMultiCallable[_filter_pb2.SubscribeRequest, _filter_pb2.SubscribeResponse]
     """For backends: one subscription per call, with everything Kafka keeps about a record.
-    The first response is `opened`. A subscription that cannot be opened ends the call with
-      INVALID_ARGUMENT   the topic, `where`, `fields` or start is wrong,
+    The first response is `opened`. When everything before `Subscription.stop` has been delivered the call ends with
+    OK. A subscription that cannot be opened ends the call with
+      INVALID_ARGUMENT   the topic, `where`, `fields`, start or stop is wrong,
       UNAVAILABLE        Kafka cannot be reached, or this replica is draining (try another one),
     and a serialised `Rejection` in the trailing metadata `kafka-ws-rejection-bin`.
     """
@@ -61,8 +62,9 @@ class FilterServiceAsyncStub(FilterServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Subscribe: _aio.UnaryStreamMultiCallable[_filter_pb2.SubscribeRequest, _filter_pb2.SubscribeResponse]  # type: ignore[assignment]
     """For backends: one subscription per call, with everything Kafka keeps about a record.
-    The first response is `opened`. A subscription that cannot be opened ends the call with
-      INVALID_ARGUMENT   the topic, `where`, `fields` or start is wrong,
+    The first response is `opened`. When everything before `Subscription.stop` has been delivered the call ends with
+    OK. A subscription that cannot be opened ends the call with
+      INVALID_ARGUMENT   the topic, `where`, `fields`, start or stop is wrong,
       UNAVAILABLE        Kafka cannot be reached, or this replica is draining (try another one),
     and a serialised `Rejection` in the trailing metadata `kafka-ws-rejection-bin`.
     """
@@ -82,8 +84,9 @@ class FilterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_filter_pb2.SubscribeResponse], _abc.AsyncIterator[_filter_pb2.SubscribeResponse]]:
         """For backends: one subscription per call, with everything Kafka keeps about a record.
-        The first response is `opened`. A subscription that cannot be opened ends the call with
-          INVALID_ARGUMENT   the topic, `where`, `fields` or start is wrong,
+        The first response is `opened`. When everything before `Subscription.stop` has been delivered the call ends with
+        OK. A subscription that cannot be opened ends the call with
+          INVALID_ARGUMENT   the topic, `where`, `fields`, start or stop is wrong,
           UNAVAILABLE        Kafka cannot be reached, or this replica is draining (try another one),
         and a serialised `Rejection` in the trailing metadata `kafka-ws-rejection-bin`.
         """

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkafka_ws/ticket/v1/ticket.proto\x12\x12kafka_ws.ticket.v1\"+\n\x12IssueTicketRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\"<\n\x13IssueTicketResponse\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x02 \x01(\x03\"%\n\x13RedeemTicketRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\"@\n\x14RedeemTicketResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\"4\n\x05Grant\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1b\n\x13token_expires_at_ms\x18\x02 \x01(\x03\x32\xd2\x01\n\rTicketService\x12^\n\x0bIssueTicket\x12&.kafka_ws.ticket.v1.IssueTicketRequest\x1a\'.kafka_ws.ticket.v1.IssueTicketResponse\x12\x61\n\x0cRedeemTicket\x12\'.kafka_ws.ticket.v1.RedeemTicketRequest\x1a(.kafka_ws.ticket.v1.RedeemTicketResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkafka_ws/ticket/v1/ticket.proto\x12\x12kafka_ws.ticket.v1\"+\n\x12IssueTicketRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\"<\n\x13IssueTicketResponse\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x02 \x01(\x03\";\n\x13RedeemTicketRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x14\n\x0cresume_topic\x18\x02 \x01(\t\"[\n\x14RedeemTicketResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\x12\x19\n\x11resume_credential\x18\x02 \x01(\t\"A\n\x12VerifyTokenRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\x12\x14\n\x0cresume_topic\x18\x02 \x01(\t\"Z\n\x13VerifyTokenResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\x12\x19\n\x11resume_credential\x18\x02 \x01(\t\"7\n\x12ResumeGrantRequest\x12\x12\n\ncredential\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"?\n\x13ResumeGrantResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\"4\n\x05Grant\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1b\n\x13token_expires_at_ms\x18\x02 \x01(\x03\x32\x92\x03\n\rTicketService\x12^\n\x0bIssueTicket\x12&.kafka_ws.ticket.v1.IssueTicketRequest\x1a\'.kafka_ws.ticket.v1.IssueTicketResponse\x12\x61\n\x0cRedeemTicket\x12\'.kafka_ws.ticket.v1.RedeemTicketRequest\x1a(.kafka_ws.ticket.v1.RedeemTicketResponse\x12^\n\x0bVerifyToken\x12&.kafka_ws.ticket.v1.VerifyTokenRequest\x1a\'.kafka_ws.ticket.v1.VerifyTokenResponse\x12^\n\x0bResumeGrant\x12&.kafka_ws.ticket.v1.ResumeGrantRequest\x1a\'.kafka_ws.ticket.v1.ResumeGrantResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUETICKETRESPONSE']._serialized_start=100
   _globals['_ISSUETICKETRESPONSE']._serialized_end=160
   _globals['_REDEEMTICKETREQUEST']._serialized_start=162
-  _globals['_REDEEMTICKETREQUEST']._serialized_end=199
-  _globals['_REDEEMTICKETRESPONSE']._serialized_start=201
-  _globals['_REDEEMTICKETRESPONSE']._serialized_end=265
-  _globals['_GRANT']._serialized_start=267
-  _globals['_GRANT']._serialized_end=319
-  _globals['_TICKETSERVICE']._serialized_start=322
-  _globals['_TICKETSERVICE']._serialized_end=532
+  _globals['_REDEEMTICKETREQUEST']._serialized_end=221
+  _globals['_REDEEMTICKETRESPONSE']._serialized_start=223
+  _globals['_REDEEMTICKETRESPONSE']._serialized_end=314
+  _globals['_VERIFYTOKENREQUEST']._serialized_start=316
+  _globals['_VERIFYTOKENREQUEST']._serialized_end=381
+  _globals['_VERIFYTOKENRESPONSE']._serialized_start=383
+  _globals['_VERIFYTOKENRESPONSE']._serialized_end=473
+  _globals['_RESUMEGRANTREQUEST']._serialized_start=475
+  _globals['_RESUMEGRANTREQUEST']._serialized_end=530
+  _globals['_RESUMEGRANTRESPONSE']._serialized_start=532
+  _globals['_RESUMEGRANTRESPONSE']._serialized_end=595
+  _globals['_GRANT']._serialized_start=597
+  _globals['_GRANT']._serialized_end=649
+  _globals['_TICKETSERVICE']._serialized_start=652
+  _globals['_TICKETSERVICE']._serialized_end=1054
 # @@protoc_insertion_point(module_scope)

@@ -68,16 +68,20 @@ class RedeemTicketRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TICKET_FIELD_NUMBER: _builtins.int
+    RESUME_TOPIC_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
     """The ticket as presented by the client. Empty: none was presented."""
+    resume_topic: _builtins.str
+    """Topic to issue a resume credential for. Empty, or not of the ticket's tenant: none is issued."""
     def __init__(
         self,
         *,
         ticket: _builtins.str = ...,
+        resume_topic: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_topic", b"resume_topic", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,9 +92,111 @@ class RedeemTicketResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GRANT_FIELD_NUMBER: _builtins.int
+    RESUME_CREDENTIAL_FIELD_NUMBER: _builtins.int
+    resume_credential: _builtins.str
+    """Admits the same client to `resume_topic` again; empty when none was issued. URL-safe text without dots. Secret:
+    never logged.
+    """
     @_builtins.property
     def grant(self) -> Global___Grant:
         """What the ticket stands for."""
+
+    def __init__(
+        self,
+        *,
+        grant: Global___Grant | None = ...,
+        resume_credential: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "resume_credential", b"resume_credential"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedeemTicketResponse: _TypeAlias = RedeemTicketResponse  # noqa: Y015
+
+@_typing.final
+class VerifyTokenRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATION_FIELD_NUMBER: _builtins.int
+    RESUME_TOPIC_FIELD_NUMBER: _builtins.int
+    authorization: _builtins.str
+    """As in `IssueTicketRequest`."""
+    resume_topic: _builtins.str
+    """As in `RedeemTicketRequest`."""
+    def __init__(
+        self,
+        *,
+        authorization: _builtins.str = ...,
+        resume_topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization", b"authorization", "resume_topic", b"resume_topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyTokenRequest: _TypeAlias = VerifyTokenRequest  # noqa: Y015
+
+@_typing.final
+class VerifyTokenResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    RESUME_CREDENTIAL_FIELD_NUMBER: _builtins.int
+    resume_credential: _builtins.str
+    """As in `RedeemTicketResponse`."""
+    @_builtins.property
+    def grant(self) -> Global___Grant:
+        """What the token allows."""
+
+    def __init__(
+        self,
+        *,
+        grant: Global___Grant | None = ...,
+        resume_credential: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "resume_credential", b"resume_credential"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyTokenResponse: _TypeAlias = VerifyTokenResponse  # noqa: Y015
+
+@_typing.final
+class ResumeGrantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
+    credential: _builtins.str
+    """The credential as presented by the client."""
+    topic: _builtins.str
+    """The topic it is presented for."""
+    def __init__(
+        self,
+        *,
+        credential: _builtins.str = ...,
+        topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeGrantRequest: _TypeAlias = ResumeGrantRequest  # noqa: Y015
+
+@_typing.final
+class ResumeGrantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> Global___Grant:
+        """As of the ticket or token that the credential was issued with."""
 
     def __init__(
         self,
@@ -103,7 +209,7 @@ class RedeemTicketResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RedeemTicketResponse: _TypeAlias = RedeemTicketResponse  # noqa: Y015
+Global___ResumeGrantResponse: _TypeAlias = ResumeGrantResponse  # noqa: Y015
 
 @_typing.final
 class Grant(_message.Message):

@@ -44,6 +44,16 @@ class TicketServiceStub:
                 request_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.RedeemTicketRequest.SerializeToString,
                 response_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.RedeemTicketResponse.FromString,
                 _registered_method=True)
+        self.VerifyToken = channel.unary_unary(
+                '/kafka_ws.ticket.v1.TicketService/VerifyToken',
+                request_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.VerifyTokenRequest.SerializeToString,
+                response_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.VerifyTokenResponse.FromString,
+                _registered_method=True)
+        self.ResumeGrant = channel.unary_unary(
+                '/kafka_ws.ticket.v1.TicketService/ResumeGrant',
+                request_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantRequest.SerializeToString,
+                response_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantResponse.FromString,
+                _registered_method=True)
 
 
 class TicketServiceServicer:
@@ -68,6 +78,25 @@ class TicketServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyToken(self, request, context):
+        """Verifies a token and returns what it allows, for clients that can send headers and need no ticket.
+        UNAUTHENTICATED  `Missing JWT token` or `Invalid JWT token`,
+        UNAVAILABLE      the keys to verify with, or the ticket store, cannot be had.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeGrant(self, request, context):
+        """What a resume credential stands for: the grant of the ticket or token that it was issued with. May be called any
+        number of times until the token expires or the credential's entry is deleted from the store.
+        UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
+        UNAVAILABLE      the ticket store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TicketServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +109,16 @@ def add_TicketServiceServicer_to_server(servicer, server):
                     servicer.RedeemTicket,
                     request_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.RedeemTicketRequest.FromString,
                     response_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.RedeemTicketResponse.SerializeToString,
+            ),
+            'VerifyToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyToken,
+                    request_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.VerifyTokenRequest.FromString,
+                    response_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.VerifyTokenResponse.SerializeToString,
+            ),
+            'ResumeGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeGrant,
+                    request_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantRequest.FromString,
+                    response_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +175,60 @@ class TicketService:
             '/kafka_ws.ticket.v1.TicketService/RedeemTicket',
             kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.RedeemTicketRequest.SerializeToString,
             kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.RedeemTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kafka_ws.ticket.v1.TicketService/VerifyToken',
+            kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.VerifyTokenRequest.SerializeToString,
+            kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.VerifyTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kafka_ws.ticket.v1.TicketService/ResumeGrant',
+            kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantRequest.SerializeToString,
+            kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,17 @@ class TicketServiceStub:
       UNAUTHENTICATED  `Missing ticket` or `Invalid ticket` (unknown, used, expired or forged),
       UNAVAILABLE      the ticket store cannot be reached; the ticket may have been used up.
     """
+    VerifyToken: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.VerifyTokenRequest, _ticket_pb2.VerifyTokenResponse]
+    """Verifies a token and returns what it allows, for clients that can send headers and need no ticket.
+      UNAUTHENTICATED  `Missing JWT token` or `Invalid JWT token`,
+      UNAVAILABLE      the keys to verify with, or the ticket store, cannot be had.
+    """
+    ResumeGrant: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.ResumeGrantRequest, _ticket_pb2.ResumeGrantResponse]
+    """What a resume credential stands for: the grant of the ticket or token that it was issued with. May be called any
+    number of times until the token expires or the credential's entry is deleted from the store.
+      UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
+      UNAVAILABLE      the ticket store cannot be reached.
+    """
 
 @_typing.type_check_only
 class TicketServiceAsyncStub(TicketServiceStub):
@@ -59,6 +70,17 @@ class TicketServiceAsyncStub(TicketServiceStub):
     exactly one succeeds.
       UNAUTHENTICATED  `Missing ticket` or `Invalid ticket` (unknown, used, expired or forged),
       UNAVAILABLE      the ticket store cannot be reached; the ticket may have been used up.
+    """
+    VerifyToken: _aio.UnaryUnaryMultiCallable[_ticket_pb2.VerifyTokenRequest, _ticket_pb2.VerifyTokenResponse]  # type: ignore[assignment]
+    """Verifies a token and returns what it allows, for clients that can send headers and need no ticket.
+      UNAUTHENTICATED  `Missing JWT token` or `Invalid JWT token`,
+      UNAVAILABLE      the keys to verify with, or the ticket store, cannot be had.
+    """
+    ResumeGrant: _aio.UnaryUnaryMultiCallable[_ticket_pb2.ResumeGrantRequest, _ticket_pb2.ResumeGrantResponse]  # type: ignore[assignment]
+    """What a resume credential stands for: the grant of the ticket or token that it was issued with. May be called any
+    number of times until the token expires or the credential's entry is deleted from the store.
+      UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
+      UNAVAILABLE      the ticket store cannot be reached.
     """
 
 class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +105,29 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         exactly one succeeds.
           UNAUTHENTICATED  `Missing ticket` or `Invalid ticket` (unknown, used, expired or forged),
           UNAVAILABLE      the ticket store cannot be reached; the ticket may have been used up.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyToken(
+        self,
+        request: _ticket_pb2.VerifyTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_pb2.VerifyTokenResponse, _abc.Awaitable[_ticket_pb2.VerifyTokenResponse]]:
+        """Verifies a token and returns what it allows, for clients that can send headers and need no ticket.
+          UNAUTHENTICATED  `Missing JWT token` or `Invalid JWT token`,
+          UNAVAILABLE      the keys to verify with, or the ticket store, cannot be had.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeGrant(
+        self,
+        request: _ticket_pb2.ResumeGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_pb2.ResumeGrantResponse, _abc.Awaitable[_ticket_pb2.ResumeGrantResponse]]:
+        """What a resume credential stands for: the grant of the ticket or token that it was issued with. May be called any
+        number of times until the token expires or the credential's entry is deleted from the store.
+          UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
+          UNAVAILABLE      the ticket store cannot be reached.
         """
 
 def add_TicketServiceServicer_to_server(servicer: TicketServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

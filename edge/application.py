@@ -3,13 +3,16 @@
 import structlog
 from tornado import httputil
 from tornado.httpserver import HTTPServer
+from tornado.routing import Rule
 from tornado.web import Application, RequestHandler
 
 from edge import metrics
 from edge.handlers.base import BaseHandler, NotFoundHandler
+from edge.handlers.events import EventsHandler, WantsEvents
 from edge.handlers.health import AliveHandler, ReadyHandler
+from edge.handlers.stream import PREFIX
 from edge.handlers.ticket import TicketHandler
-from edge.handlers.topic import PREFIX, TopicHandler
+from edge.handlers.topic import TopicHandler
 from edge.service import Edge
 
 _log = structlog.get_logger("edge.access")
@@ -46,6 +49,7 @@ def make_application(edge: Edge) -> Application:
     return Application(
         [
             (r"/kafka-ws/v1/ticket", TicketHandler, parts),
+            Rule(WantsEvents(), EventsHandler, parts),
             (PREFIX + r".*", TopicHandler, parts),
             (r"/healthz", AliveHandler, parts),
             (r"/readyz", ReadyHandler, parts),

@@ -99,6 +99,12 @@ class EdgeSettings(ServiceSettings):
     server_linger_sec: float = Field(
         2.0, ge=0, le=3600, description="Seconds a stream stays open at the filter service after its last WebSocket."
     )
+    server_position_interval_sec: float = Field(
+        2.0,
+        gt=0,
+        le=3600,
+        description="Seconds between positions told on streams without records (`format=record`, server-sent events).",
+    )
     filter_address: CommaList = Field(
         ("127.0.0.1:50051",),
         description="Filter service, `host:port`, several separated by commas; each name stands for all its addresses.",

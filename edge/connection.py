@@ -1,53 +1,93 @@
-"""One client's stream of records: from the subscription it shares, through slow spells, to its end.
+"""One client's stream of records: where they come from, through slow spells, to its end.
 
-Made by `handlers.topic` before the handshake is answered, so that what the client asks for is open by then; started
-right after the `101`. All on the event loop. Where the records come from:
+Made by the handlers before the request is answered, so that what the client asks for is open by then; started right
+after the answer. All on the event loop. Where the records come from:
 
-    SHARED --over the high mark--> DRAINING --below the low mark--> CATCHING UP --level--> SHARED
-                                      ^                                  |
-                                      +------over the high mark----------+
+    from a point ──────────────┐
+                               v
+    SHARED <────level──── CATCHING UP <──below the low mark── DRAINING
+       │                       │                                 ^
+       └──over the high mark───┴─────────────────────────────────┘
+
+A stream with an end is CATCHING UP all the time.
 """
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
-from tornado.iostream import IOStream
+from kafka_ws.filter.v1 import filter_pb2
 
 from edge import metrics
 from edge.errors import CloseCode, StreamEndedError
+from edge.position_token import TokenPosition
 from edge.slow_consumer import LagWatch, Marks, Pace, SlowConsumer
-from edge.socket_writer import SocketWriter
-from edge.subscription import StreamKey, Subscription, Subscriptions
+from edge.stream_request import StreamRequest
+from edge.subscription import Subscription
+from edge.subscriptions import Subscriptions
+
+
+class SocketOutput(Protocol):
+    """Where the bytes go; see `socket_writer.SocketWriter`."""
+
+    def write(self, data: bytes) -> int:
+        """Writes, and returns how many bytes wait."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait in this process."""
+
+    @property
+    def in_kernel(self) -> int:
+        """Bytes that the kernel holds."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the kernel has taken so far."""
 
 
 class Connection:
-    """The stream of one WebSocket.
+    """The stream of one socket.
 
     Args:
+        request: what the client asks for.
         subscriptions: the process's.
         watch: the process's.
         marks: when the socket counts as slow.
-        close: closes the WebSocket with a code and a reason; called at most once, never before `start`.
+        close: ends the socket with a code and a reason; called at most once, never before `start`.
     """
 
     __slots__ = (
         "_close",
+        "_early",
+        "_early_size",
         "_ending",
+        "_is_released",
         "_lagging",
         "_marks",
+        "_output",
         "_pace",
         "_position",
         "_private",
+        "_request",
         "_shared",
         "_subscriptions",
         "_watch",
-        "_writer",
     )
 
     def __init__(
-        self, subscriptions: Subscriptions, watch: LagWatch, marks: Marks, close: Callable[[StreamEndedError], None]
+        self,
+        request: StreamRequest,
+        subscriptions: Subscriptions,
+        watch: LagWatch,
+        marks: Marks,
+        close: Callable[[StreamEndedError], None],
     ) -> None:
         """Begins without a stream."""
+        self._request = request
         self._subscriptions = subscriptions
         self._watch = watch
         self._close = close
@@ -55,36 +95,50 @@ class Connection:
         self._pace = SlowConsumer(marks)
         self._shared: Subscription | None = None
         self._private: Subscription | None = None
-        self._writer: SocketWriter | None = None
-        self._position: dict[int, int] = {}
+        self._output: SocketOutput | None = None
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._position = TokenPosition({})
         self._lagging = False
+        self._is_released = False
         self._ending: StreamEndedError | None = None
 
-    # ---------------------------------------------------------------------------------------- what the handler calls
+    # ---------------------------------------------------------------------------------------- what the handlers call
 
-    async def subscribe(self, key: StreamKey) -> None:
+    async def subscribe(self) -> None:
         """Opens what the client asks for; to be answered with `101` when it returns.
 
         Raises:
-            StreamEndedError: the query is wrong.
+            StreamEndedError: the query or the start is wrong.
             UnavailableError: the filter service is away.
         """
-        self._shared = await self._subscriptions.acquire(key, self)
+        request = self._request
+        try:
+            if request.stop is None:
+                self._shared = await self._subscriptions.acquire(request.key, self)
+                if request.start is None:
+                    # Before the answer, so that nothing that is produced after it passes by.
+                    self._shared.fan_out.attach(self)
+                    return
+            self._private = self._subscriptions.open_private(request, self._shared, self)
+            await self._subscriptions.wait_open(self._private, self)
+        except BaseException:
+            self.release()
+            raise
 
-    def start(self, stream: IOStream) -> None:
-        """The `101` is written: records may follow.
-
-        Must be called in the same turn of the event loop, so that nothing that is produced after the client has seen
-        the `101` passes by.
-        """
-        self._writer = SocketWriter(stream)
+    def start(self, output: SocketOutput) -> None:
+        """The request is answered: records follow, those that have arrived since first."""
+        self._output = output
+        early, self._early, self._early_size = self._early, [], 0
+        if early:
+            output.write(b"".join(early))
         if self._ending is not None:
             self._close(self._ending)
-        elif self._shared is not None:
-            self._shared.fan_out.attach(self)
 
     def release(self) -> None:
         """The socket is gone, or on its way: nothing more is written to it. May be called any number of times."""
+        self._is_released = True
+        self._early = []
         self._watch.remove(self)
         self._caught_up_or_gone()
         for subscription in (self._private, self._shared):
@@ -93,28 +147,39 @@ class Connection:
         self._private = self._shared = None
 
     @property
+    def stops(self) -> filter_pb2.Position | None:
+        """Where the stream ends, as resolved; None: nowhere."""
+        stop = self._request.stop
+        if stop is None:
+            return None
+        return filter_pb2.Position(next_offsets=self._private.stops) if self._private is not None else stop.position
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes that wait for the socket in this process."""
-        return 0 if self._writer is None else self._writer.waiting
+        return self._early_size if self._output is None else self._output.waiting
 
     def transfer(self) -> tuple[int, int]:
         """Bytes that the peer has acknowledged so far, and bytes on their way to it."""
-        if self._writer is None:
+        if self._output is None:
             return 0, 0
-        in_kernel = self._writer.in_kernel
-        return self._writer.taken - in_kernel, in_kernel + self._writer.waiting
+        in_kernel = self._output.in_kernel
+        return self._output.taken - in_kernel, in_kernel + self._output.waiting
 
     # ------------------------------------------------------------------------------- what a subscription calls (User)
 
     def give(self, data: bytes) -> None:
         """Writes frames; leaves the subscription when too much waits."""
-        writer = self._writer
-        if writer is None:
-            return
-        waiting = writer.write(data)
+        output = self._output
+        if output is None:
+            self._early.append(data)
+            self._early_size += len(data)
+            waiting, taken = self._early_size, 0
+        else:
+            waiting, taken = output.write(data), output.taken
         if waiting:
             now = asyncio.get_running_loop().time()
-            if self._pace.gave(waiting, writer.taken, now) is Pace.DRAINING:
+            if self._pace.gave(waiting, taken, now) is Pace.DRAINING:
                 self._fall_behind()
 
     def fail(self) -> None:
@@ -123,11 +188,15 @@ class Connection:
 
     def ended(self, error: StreamEndedError) -> None:
         """The stream cannot go on."""
+        early, size = self._early, self._early_size
         self.release()
         if self._ending is None:
             self._ending = error
-            if self._writer is not None:
+            if self._output is not None:
                 self._close(error)
+            else:
+                # What came before the end is delivered before it.
+                self._early, self._early_size = early, size
 
     def caught_up(self) -> None:
         """The private subscription has received exactly what the shared one has."""
@@ -149,8 +218,12 @@ class Connection:
         if source is None:
             return
         metrics.DETACHES.inc()
-        self._position = source.fan_out.detach(self)
+        self._position = TokenPosition(source.fan_out.detach(self), source.position.topic_id)
         if self._private is not None:
+            if self._request.stop is not None:
+                # What `latest` has meant stays.
+                stop = filter_pb2.Stop(position=filter_pb2.Position(next_offsets=self._private.stops))
+                self._request = replace(self._request, stop=stop)
             self._subscriptions.release(self._private, self)
             self._private = None
         if not self._lagging:
@@ -160,20 +233,22 @@ class Connection:
 
     def look(self, now: float) -> bool:
         """Goes on when the socket has drained, gives it up when it takes nothing (`LagWatch`)."""
-        writer, shared = self._writer, self._shared
-        if writer is None or shared is None:
+        output, shared = self._output, self._shared
+        if self._is_released:
             return False
-        pace = self._pace.looked(writer.waiting, writer.taken, now)
+        if output is None:
+            return True
+        pace = self._pace.looked(output.waiting, output.taken, now)
         if pace is Pace.DRAINING:
             return True
         if pace is Pace.STALLED:
             self.ended(StreamEndedError.of(CloseCode.SLOW_CONSUMER))
-        elif shared.position.is_level_with(self._position):
+        elif shared is not None and shared.position.is_level_with(self._position.next_offsets):
             # Nothing has come since: no need to ask.
             shared.fan_out.attach(self)
             self._caught_up_or_gone()
         else:
-            self._private = self._subscriptions.catch_up(shared, self._position, self)
+            self._private = self._subscriptions.catch_up(self._request, self._position, shared, self)
         return False
 
     def _caught_up_or_gone(self) -> None:

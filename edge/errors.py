@@ -21,6 +21,7 @@ class CloseCode(IntEnum):
     INVALID_SYNTAX = 4000
     FORBIDDEN_TOPIC = 4403
     EXPIRED_CONNECTION = 4408
+    POSITION_GONE = 4410
     SLOW_CONSUMER = 4429
     UNAVAILABLE = 4503
     INTERNAL = 4999
@@ -32,6 +33,7 @@ REASONS = {
     CloseCode.INVALID_SYNTAX: "invalid syntax",
     CloseCode.FORBIDDEN_TOPIC: "Tenant can't access this topic",
     CloseCode.EXPIRED_CONNECTION: "Connection lifetime",
+    CloseCode.POSITION_GONE: "The records asked for are gone",
     CloseCode.SLOW_CONSUMER: "Slow consumer",
     CloseCode.UNAVAILABLE: "Server unavailable at this moment",
     CloseCode.INTERNAL: "Internal error",

@@ -107,6 +107,11 @@ class FanOut:
         self._waiting += len(data)
         self._writer.queue(self, len(data))
 
+    def append_notice(self, data: bytes) -> None:
+        """Puts frames that are no records, and move no position, behind those that wait; nobody misses them."""
+        if data and (self._members or self._joiners):
+            self.append(data, 0, 0, 0)
+
     def flush(self) -> None:
         """Gives all members everything that waits, now. For the few members of a private subscription."""
         while self._chunks:

@@ -1,18 +1,14 @@
-"""The filter tier as the edge sees it: which replicas there are, and which leg is served where.
+"""The filter tier as the edge sees it: which leg of which subscription is served where.
 
-One `FilterClient` per process, on the event loop. Subscriptions hand in legs; the client finds replicas, keeps one
-session to each, opens every leg at the replica that placement names, opens it again from its position when a session
-is lost (crash), moves it before a replica stops (drain) or when another should have it (make before break: opened
-there first, then closed here; `Position` cuts what comes twice), and gives up on legs that nobody has served for too
-long.
+One `FilterClient` per process, on the event loop. Subscriptions are opened as legs at the replicas that placement
+names. A leg is opened again from its position when its session is lost (crash). When the shares have changed (a replica
+drains, joins, or the topic grows) new legs are opened where they belong and take the place of the old ones once all
+are open (make before break: `Position` cuts what comes twice). What nobody has served for too long is given up.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 
-import grpc
-import grpc.aio
 import structlog
 from kafka_ws.filter.v1 import filter_pb2
 
@@ -21,10 +17,9 @@ from edge.config import EdgeSettings
 from edge.errors import CloseCode, StreamEndedError
 from edge.fan_out import Writer
 from edge.filter_session import Assignment, FilterSession
-from edge.leg import Leg
-from edge.placement import choose, resolve
-from runtime import tls
-from runtime.grpc_server import CHANNEL_OPTIONS
+from edge.leg import Leg, Subscriber
+from edge.placement import Share, choose, spread
+from edge.replicas import Replicas
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +30,10 @@ _SWEEP_SEC = 0.25
 """Between looks for legs that wait, or have waited too long."""
 
 _BALANCE_DELAY_SEC = 0.5
-"""From a replica's coming to the moving of its share: several that come together cause one move, not several."""
+"""From a change to the moving of shares: several that come together cause one move, and short visits none."""
+
+_KNOWN_TOPICS = 10_000
+"""Topics whose number of partitions is remembered."""
 
 
 class FilterClient:
@@ -50,13 +48,12 @@ class FilterClient:
         """Begins without replicas; `run` finds them."""
         self._settings = settings
         self._writer = writer
-        self._credentials = tls.channel_credentials(settings)
-        self._sessions: dict[str, FilterSession] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._listed: set[str] = set()
+        self._replicas = Replicas(settings, self)
+        self._subscribers: dict[Subscriber, None] = {}
+        self._unbalanced: dict[Subscriber, str] = {}
         self._unserved: dict[Leg, None] = {}
         self._waiting: dict[Leg, None] = {}
-        self._resolve_now = asyncio.Event()
+        self._partition_counts: dict[str, int] = {}
         self._balance_handle: asyncio.TimerHandle | None = None
         self.message_handled: Callable[[], None] = lambda: None
         """Called after each message of any session; set by `Subscriptions`."""
@@ -71,130 +68,109 @@ class FilterClient:
     @property
     def ready_count(self) -> int:
         """Number of replicas that can open subscriptions."""
-        return sum(session.is_ready for session in self._sessions.values())
+        return len(self._replicas.ready)
 
-    def open(self, leg: Leg) -> None:
-        """Has a leg served from now on. Its subscriber is told when it begins (`began`) or cannot (`ended`)."""
-        self._place(leg)
+    def open(self, subscriber: Subscriber) -> None:
+        """Has a subscription served from now on. It is told when a leg begins (`began`) or it cannot be (`ended`)."""
+        self._subscribers[subscriber] = None
+        subscriber.legs = [Leg(subscriber, share) for share in self._shares(subscriber)]
+        for leg in subscriber.legs:
+            # The first that cannot be placed may have ended it all.
+            if subscriber in self._subscribers:
+                self._place(leg)
 
-    def close(self, leg: Leg) -> None:
-        """Has a leg served no longer; its subscriber is told nothing any more."""
-        self._waiting.pop(leg, None)
-        self._unserved.pop(leg, None)
-        for assignment in (leg.active, leg.opening):
-            if assignment is not None:
-                assignment.close()
-        leg.active = leg.opening = None
+    def close(self, subscriber: Subscriber) -> None:
+        """Has a subscription served no longer; it is told nothing any more."""
+        self._subscribers.pop(subscriber, None)
+        self._unbalanced.pop(subscriber, None)
+        legs = [*subscriber.legs, *subscriber.next_legs]
+        subscriber.legs, subscriber.next_legs = [], []
+        for leg in legs:
+            self._close_leg(leg)
 
     async def run(self) -> None:
         """Finds replicas and looks after legs until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._resolve_always())
-                tasks.create_task(self._sweep_always())
-        finally:
-            sessions = list(self._tasks.values())
-            for task in sessions:
-                task.cancel()
-            await asyncio.gather(*sessions, return_exceptions=True)
-
-    # ---------------------------------------------------------------------------------------------------- replicas
-
-    async def _resolve_always(self) -> None:
-        while True:
-            self._resolve_now.clear()
-            found = await resolve(self._settings.filter_address)
-            if found:
-                self._list(found)
-            else:
-                _log.warning("the filter service's address has no known host", address=self._settings.filter_address)
-            try:
-                async with asyncio.timeout(self._settings.filter_resolve_interval_sec):
-                    await self._resolve_now.wait()
-                # Failures come in groups, and a resolver is not to be hammered.
-                await asyncio.sleep(_SWEEP_SEC)
-            except TimeoutError:
-                pass
-
-    def _list(self, found: dict[str, str]) -> None:
-        self._listed = set(found)
-        for address, host in found.items():
-            if address not in self._sessions:
-                session = FilterSession(address, partial(self._connect, address, host), self)
-                self._sessions[address] = session
-                self._tasks[address] = asyncio.create_task(session.run(), name=f"session {address}")
-        for address in [each for each in self._sessions if each not in self._listed]:
-            # A replica that is not ready may be hidden from the resolver: as long as the stream stands, it is used.
-            if not self._sessions[address].is_connected:
-                del self._sessions[address]
-                self._tasks.pop(address).cancel()
-        self._count()
-
-    def _connect(self, address: str, host: str) -> grpc.aio.Channel:
-        options: list[tuple[str, str | int]] = [*CHANNEL_OPTIONS]
-        if self._credentials is None:
-            return grpc.aio.insecure_channel(address, options=options)
-        # The certificate is for the name, the connection goes to one of its addresses.
-        options += [("grpc.ssl_target_name_override", host), ("grpc.default_authority", host)]
-        return grpc.aio.secure_channel(address, self._credentials, options=options)
-
-    def _count(self) -> None:
-        sessions = self._sessions.values()
-        metrics.FILTER_REPLICAS.labels("ready").set(sum(session.is_ready for session in sessions))
-        metrics.FILTER_REPLICAS.labels("not_ready").set(sum(not session.is_ready for session in sessions))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._replicas.run())
+            tasks.create_task(self._sweep_always())
 
     # ----------------------------------------------------------------------- what sessions tell (SessionListener)
 
     def changed(self, session: FilterSession) -> None:
         """A session has come, gone, drains, or its Kafka has."""
-        self._count()
-        if not session.is_connected:
-            self._resolve_now.set()
+        self._replicas.changed(session)
         if session.is_ready:
             for leg in list(self._waiting):
                 self._place(leg)
+            for subscriber in self._subscribers:
+                self._unbalanced.setdefault(subscriber, "balance")
             self._balance_soon()
         elif session.is_connected:
-            cause = "drain" if session.is_draining else "kafka_away"
-            self._move_all(session, cause)
+            self._leave(session)
 
     def opened(self, assignment: Assignment, opened: filter_pb2.Opened) -> None:
-        """A leg is served: there, and no longer elsewhere."""
+        """A leg is served."""
         leg = assignment.leg
+        subscriber = leg.subscriber
         if leg.opening is not assignment:
             return
-        before, leg.active, leg.opening = leg.active, assignment, None
+        leg.active, leg.opening = assignment, None
         leg.was_open = True
         leg.waiting_since = None
         leg.avoided.clear()
         self._waiting.pop(leg, None)
         self._unserved.pop(leg, None)
-        if before is not None:
-            before.close()
-        leg.subscriber.began(opened)
+        self._learn(subscriber.topic, opened.partition_count)
+        subscriber.began(opened)
+        self._settle(subscriber)
         if not assignment.session.is_ready:
             # It began to drain meanwhile.
-            self._move([leg], "drain")
+            self._leave(assignment.session)
+        else:
+            self._unbalanced.setdefault(subscriber, "balance")
+            self._balance_soon()
 
     def refused(self, assignment: Assignment, rejection: filter_pb2.Rejection) -> None:
-        """A leg is not served there."""
+        """A leg is not served there, or no longer."""
         leg = assignment.leg
-        is_move = assignment is leg.opening and leg.active is not None
+        subscriber = leg.subscriber
         self._drop(assignment)
-        if rejection.code == filter_pb2.REJECTION_CODE_UNAVAILABLE or is_move:
+        if leg in subscriber.next_legs:
+            self._abandon(subscriber)
+        elif rejection.code == filter_pb2.REJECTION_CODE_UNAVAILABLE:
             leg.avoided[assignment.session.address] = asyncio.get_running_loop().time() + _AVOID_SEC
-            if leg.active is None and leg.opening is None:
-                self._place(leg)
+            self._place(leg)
         else:
             code = rejection.code if 4000 <= rejection.code <= 4999 else CloseCode.INTERNAL
-            self._give_up(leg, StreamEndedError(code, rejection.reason))
+            self._give_up(subscriber, StreamEndedError(code, rejection.reason))
+
+    def completed(self, assignment: Assignment) -> None:
+        """A leg has delivered everything before the stop."""
+        leg = assignment.leg
+        subscriber = leg.subscriber
+        self._drop(assignment)
+        leg.is_complete = True
+        self._settle(subscriber)
+        if all(each.is_complete for each in subscriber.legs):
+            self.close(subscriber)
+            subscriber.completed()
+
+    def topic_changed(self, assignment: Assignment, change: filter_pb2.TopicChanged) -> None:
+        """The topic of a leg has appeared or grown."""
+        subscriber = assignment.leg.subscriber
+        self._learn(subscriber.topic, change.partition_count)
+        subscriber.changed(change.topic_id)
+        self._unbalanced.setdefault(subscriber, "balance")
+        self._balance_soon()
 
     def lost(self, assignments: list[Assignment]) -> None:
         """Legs have lost their session."""
         for assignment in assignments:
             leg = assignment.leg
             self._drop(assignment)
-            if leg.active is None and leg.opening is None:
+            if leg in leg.subscriber.next_legs:
+                self._abandon(leg.subscriber)
+            elif leg in leg.subscriber.legs:
                 self._place(leg, "lost")
 
     def handled(self) -> None:
@@ -210,55 +186,111 @@ class FilterClient:
         """Waits until reading may go on."""
         await self._writer.room()
 
-    # --------------------------------------------------------------------------------------------------- placement
+    # ---------------------------------------------------------------------------------------------------- one leg
 
-    def _drop(self, assignment: Assignment) -> None:
+    @staticmethod
+    def _drop(assignment: Assignment) -> None:
         leg = assignment.leg
         if leg.active is assignment:
             leg.active = None
         if leg.opening is assignment:
             leg.opening = None
 
-    def _candidates(self, leg: Leg) -> list[str]:
-        ready = [address for address, session in self._sessions.items() if session.is_ready]
-        if not leg.avoided:
-            return ready
-        now = asyncio.get_running_loop().time()
-        return [address for address in ready if leg.avoided.get(address, now) <= now]
+    def _close_leg(self, leg: Leg) -> None:
+        self._waiting.pop(leg, None)
+        self._unserved.pop(leg, None)
+        for assignment in (leg.active, leg.opening):
+            if assignment is not None:
+                assignment.close()
+        leg.active = leg.opening = None
 
     def _place(self, leg: Leg, cause: str | None = None) -> None:
-        """Opens a leg that nobody serves, or has it wait."""
-        address = choose(leg.subscriber.topic, None, self._candidates(leg))
+        """Opens a leg that nobody serves where it belongs, else at the next best replica, or has it wait."""
+        subscriber = leg.subscriber
+        now = asyncio.get_running_loop().time()
+        candidates = [each for each in self._replicas.ready if leg.avoided.get(each, now) <= now]
+        home = leg.share.replica
+        address = home if home in candidates else choose(subscriber.topic, leg.first_partition, candidates)
         if address is not None:
             self._waiting.pop(leg, None)
             self._note_waiting(leg)
-            leg.opening = self._sessions[address].open(leg)
+            leg.opening = self._replicas.session(address).open(leg)
             if cause is not None:
                 metrics.MOVES.labels(cause).inc()
-        elif leg.was_open or leg.is_patient:
+        elif leg.was_open or subscriber.is_patient:
             self._note_waiting(leg)
             self._waiting[leg] = None
         else:
-            self._give_up(leg, StreamEndedError.of(CloseCode.UNAVAILABLE))
+            self._give_up(subscriber, StreamEndedError.of(CloseCode.UNAVAILABLE))
 
     def _note_waiting(self, leg: Leg) -> None:
         if leg.waiting_since is None:
             leg.waiting_since = asyncio.get_running_loop().time()
             self._unserved[leg] = None
 
-    def _move(self, legs: Iterable[Leg], cause: str) -> None:
-        """Opens legs where they belong; where they are, they stay open until then."""
-        for leg in legs:
-            if leg.opening is not None:
-                continue
-            address = choose(leg.subscriber.topic, None, self._candidates(leg))
-            if address is None or (leg.active is not None and leg.active.session.address == address):
-                continue
-            leg.opening = self._sessions[address].open(leg)
-            metrics.MOVES.labels(cause).inc()
+    # ------------------------------------------------------------------------------------------ all legs of a stream
 
-    def _move_all(self, session: FilterSession, cause: str) -> None:
-        self._move([each.leg for each in session.assignments if each is each.leg.active], cause)
+    def _learn(self, topic: str, partition_count: int) -> None:
+        # Put last: what is forgotten first is what nobody has opened for the longest time.
+        self._partition_counts.pop(topic, None)
+        self._partition_counts[topic] = partition_count
+        if len(self._partition_counts) > _KNOWN_TOPICS:
+            del self._partition_counts[next(iter(self._partition_counts))]
+
+    def _shares(self, subscriber: Subscriber) -> list[Share]:
+        """Who should serve what of a subscription now; never empty."""
+        count = self._partition_counts.get(subscriber.topic, 0)
+        return spread(subscriber.topic, count, self._replicas.ready) or [Share("")]
+
+    def _respread(self, subscriber: Subscriber, cause: str) -> None:
+        """Opens legs as they should be; those that are keep serving until all others are open."""
+        settled = all(leg.is_complete or (leg.active and not leg.opening) for leg in subscriber.legs)
+        if subscriber.next_legs or not settled or not self._replicas.ready:
+            return
+        shares = self._shares(subscriber)
+        kept = {
+            leg.share: leg for leg in subscriber.legs if leg.active and leg.active.session.address == leg.share.replica
+        }
+        if len(shares) == len(kept) == len(subscriber.legs) and all(share in kept for share in shares):
+            return
+        subscriber.next_legs = [kept.get(share) or Leg(subscriber, share, was_open=True) for share in shares]
+        metrics.MOVES.labels(cause).inc()
+        for leg in list(subscriber.next_legs):
+            if leg.active is None and leg in subscriber.next_legs:
+                leg.opening = self._replicas.session(leg.share.replica).open(leg)
+        self._settle(subscriber)
+
+    def _settle(self, subscriber: Subscriber) -> None:
+        """Lets the next legs take over once all of them serve."""
+        if not subscriber.next_legs or not all(leg.active or leg.is_complete for leg in subscriber.next_legs):
+            return
+        before, subscriber.legs, subscriber.next_legs = subscriber.legs, subscriber.next_legs, []
+        for leg in before:
+            if leg not in subscriber.legs:
+                self._close_leg(leg)
+
+    def _abandon(self, subscriber: Subscriber) -> None:
+        """Goes on with the legs that are, and tries again later."""
+        attempted, subscriber.next_legs = subscriber.next_legs, []
+        for leg in attempted:
+            if leg not in subscriber.legs:
+                self._close_leg(leg)
+            elif leg.active is None and leg.opening is None and not leg.is_complete:
+                # One that was to be kept is gone too.
+                self._place(leg, "lost")
+        if subscriber in self._subscribers:
+            self._unbalanced.setdefault(subscriber, "balance")
+            self._balance_soon()
+
+    def _give_up(self, subscriber: Subscriber, error: StreamEndedError) -> None:
+        self.close(subscriber)
+        subscriber.ended(error)
+
+    def _leave(self, session: FilterSession) -> None:
+        """Moves everything away from a replica that goes, or has no Kafka."""
+        cause = "drain" if session.is_draining else "kafka_away"
+        for subscriber in {each.leg.subscriber: None for each in session.assignments}:
+            self._respread(subscriber, cause)
 
     def _balance_soon(self) -> None:
         if self._balance_handle is None:
@@ -266,8 +298,9 @@ class FilterClient:
 
     def _balance(self) -> None:
         self._balance_handle = None
-        for session in list(self._sessions.values()):
-            self._move_all(session, "balance")
+        unbalanced, self._unbalanced = self._unbalanced, {}
+        for subscriber, cause in unbalanced.items():
+            self._respread(subscriber, cause)
 
     # ----------------------------------------------------------------------------------------------------- patience
 
@@ -277,20 +310,16 @@ class FilterClient:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Tries legs that wait again, moves those whose replica still drains, ends those that have waited too long."""
+        """Tries legs that wait again, leaves replicas that still go, ends what has waited too long."""
         too_long_ago = asyncio.get_running_loop().time() - self._settings.server_unavailable_timeout_sec
         for leg in list(self._waiting):
             self._place(leg)
         given_up = [
             leg for leg in self._unserved if leg.waiting_since is not None and leg.waiting_since <= too_long_ago
         ]
-        for session in [each for each in self._sessions.values() if not each.is_ready]:
-            self._move_all(session, "drain")
+        for session in [each for each in self._replicas.sessions if not each.is_ready]:
+            self._leave(session)
             if session.kafka_lost_at is not None and session.kafka_lost_at <= too_long_ago:
                 given_up += [assignment.leg for assignment in session.assignments]
-        for leg in given_up:
-            self._give_up(leg, StreamEndedError.of(CloseCode.UNAVAILABLE))
-
-    def _give_up(self, leg: Leg, error: StreamEndedError) -> None:
-        self.close(leg)
-        leg.subscriber.ended(error)
+        for subscriber in {leg.subscriber: None for leg in given_up}:
+            self._give_up(subscriber, StreamEndedError.of(CloseCode.UNAVAILABLE))

@@ -7,7 +7,7 @@ carries is said in `proto/kafka_ws/filter/v1/filter.proto`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
@@ -17,6 +17,7 @@ from kafka_ws.filter.v1 import filter_pb2, filter_pb2_grpc
 
 from edge.backoff import Backoff
 from edge.batch import ReceivedBatch
+from edge.encoding import Gap
 
 if TYPE_CHECKING:
     from edge.leg import Leg
@@ -53,6 +54,12 @@ class SessionListener(Protocol):
 
     def refused(self, assignment: Assignment, rejection: filter_pb2.Rejection) -> None:
         """The replica does not serve the leg, or no longer."""
+
+    def completed(self, assignment: Assignment) -> None:
+        """The replica has delivered everything before the leg's stop."""
+
+    def topic_changed(self, assignment: Assignment, change: filter_pb2.TopicChanged) -> None:
+        """The leg's topic has appeared or grown."""
 
     def lost(self, assignments: list[Assignment]) -> None:
         """The stream is gone, and these with it."""
@@ -197,22 +204,36 @@ class FilterSession:
                 self._deliver(message.records)
             case "progress":
                 progress = message.progress
-                for number in progress.subscription_ids:
-                    if (assignment := self._assignments.get(number)) is not None:
-                        assignment.leg.subscriber.progress(progress.partition, progress.next_offset)
+                for assignment in self._known(progress.subscription_ids):
+                    assignment.leg.subscriber.progress(progress.partition, progress.next_offset)
             case "opened":
-                if (assignment := self._assignments.get(message.opened.subscription_id)) is not None:
+                for assignment in self._known((message.opened.subscription_id,)):
                     self._listener.opened(assignment, message.opened)
             case "rejected":
                 self._refused(message.rejected.subscription_id, message.rejected.rejection)
             case "closed":
                 self._refused(message.closed.subscription_id, message.closed.rejection)
+            case "completed":
+                for assignment in self._known((message.completed.subscription_id,)):
+                    del self._assignments[assignment.number]
+                    self._listener.completed(assignment)
+            case "gap":
+                gap = Gap(message.gap.partition, message.gap.from_offset, message.gap.to_offset)
+                for assignment in self._known(message.gap.subscription_ids):
+                    assignment.leg.subscriber.gap(gap)
+            case "topic_changed":
+                for assignment in self._known(message.topic_changed.subscription_ids):
+                    self._listener.topic_changed(assignment, message.topic_changed)
             case "status":
                 self._status(message.status)
             case "draining":
                 self.is_draining = True
                 _log.info("the filter replica is draining", replica=self.address, grace_ms=message.draining.grace_ms)
                 self._listener.changed(self)
+
+    def _known(self, numbers: Iterable[int]) -> list[Assignment]:
+        """Those of the numbers that are still assigned."""
+        return [self._assignments[number] for number in numbers if number in self._assignments]
 
     def _deliver(self, message: filter_pb2.SessionRecords) -> None:
         batch = ReceivedBatch(message.batch)

@@ -1,11 +1,12 @@
 """Which filter replica serves which partitions (design, "Placement"): rendezvous hashing, and finding the replicas.
 
-`choose` and `rank` are pure; `resolve` asks the system's resolver. Called by `filter_client`.
+`choose`, `rank` and `spread` are pure; `resolve` asks the system's resolver. Called by `filter_client`.
 """
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from edge.config import split_address
@@ -34,6 +35,55 @@ def rank(topic: str, partition: int | None, replicas: Iterable[str]) -> list[str
 def choose(topic: str, partition: int | None, replicas: Iterable[str]) -> str | None:
     """The first of `rank`; None without replicas."""
     return max(replicas, key=lambda replica: (_score(replica, topic, partition), replica), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The partitions of a topic that one replica serves.
+
+    Attributes:
+        replica: address.
+        partitions: their numbers; None: all there are and will be.
+        and_from: also every partition from this number on; None: no others.
+    """
+
+    replica: str
+    partitions: frozenset[int] | None = None
+    and_from: int | None = None
+
+
+def spread(topic: str, partition_count: int, replicas: Collection[str]) -> list[Share]:
+    """Who serves what of a topic: each partition its best replica, but none more than its part.
+
+    Plain rendezvous hashing would leave a topic of few partitions on few replicas; here a partition goes to the best
+    one that has room (as in consistent hashing with bounded loads, Mirrokni et al. 2016). All edges that see the same
+    replicas find the same shares.
+
+    Args:
+        topic: topic name.
+        partition_count: number of its partitions; 0: it does not exist.
+        replicas: addresses.
+
+    Returns:
+        One share for each replica that has one; none without replicas.
+    """
+    whole = choose(topic, None, replicas)
+    if whole is None:
+        return []
+    if partition_count <= 1 or len(replicas) == 1:
+        return [Share(whole)]
+    room = -(-partition_count // len(replicas))
+    shares: dict[str, set[int]] = {}
+    for partition in range(partition_count):
+        for replica in rank(topic, partition, replicas):
+            if len(shares.get(replica, ())) < room:
+                shares.setdefault(replica, set()).add(partition)
+                break
+    shares.setdefault(whole, set())
+    return [
+        Share(replica, frozenset(partitions), partition_count if replica == whole else None)
+        for replica, partitions in sorted(shares.items())
+    ]
 
 
 async def resolve(addresses: Iterable[str]) -> dict[str, str]:

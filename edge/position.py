@@ -15,13 +15,15 @@ class Position:
 
     Attributes:
         next_offsets: partition -> offset of the next record to deliver. To be changed by the methods only.
+        topic_id: Kafka's id of the topic; empty: not known.
     """
 
-    __slots__ = ("next_offsets",)
+    __slots__ = ("next_offsets", "topic_id")
 
-    def __init__(self, next_offsets: Mapping[int, int] = {}) -> None:
+    def __init__(self, next_offsets: Mapping[int, int] = {}, topic_id: bytes = b"") -> None:
         """Begins at these offsets; they are copied."""
         self.next_offsets: dict[int, int] = dict(next_offsets)
+        self.topic_id = topic_id
 
     def begin(self, start: Mapping[int, int]) -> None:
         """Learns where a newly opened subscription begins; partitions that are known already stay where they are."""

@@ -11,7 +11,7 @@ from edge.fan_out import Writer
 from edge.filter_client import FilterClient
 from edge.keep_alive import KeepAlive
 from edge.slow_consumer import LagWatch, Marks
-from edge.subscription import Subscriptions
+from edge.subscriptions import Subscriptions
 from edge.ticket_client import TicketClient
 
 _log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ _CLOSE_SPREAD_SEC = 0.002
 
 
 class Client(Protocol):
-    """A WebSocket, open or in its handshake."""
+    """A WebSocket or event stream, open or being opened."""
 
     @property
     def waiting_bytes(self) -> int:
@@ -55,7 +55,11 @@ class Edge:
         self.tickets = TicketClient(settings)
         self.filter_client = FilterClient(settings, self.writer)
         self.subscriptions = Subscriptions(
-            self.filter_client, self.writer, settings.filter_open_timeout_sec, settings.server_linger_sec
+            self.filter_client,
+            self.writer,
+            settings.filter_open_timeout_sec,
+            settings.server_linger_sec,
+            settings.server_position_interval_sec,
         )
         self.watch = LagWatch()
         self.marks = Marks(
@@ -104,7 +108,15 @@ class Edge:
         """Does what goes on behind the handlers until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for part in (self.writer, self.watch, self.keep_alive, self.tickets, self.filter_client):
+                parts = (
+                    self.writer,
+                    self.watch,
+                    self.keep_alive,
+                    self.tickets,
+                    self.filter_client,
+                    self.subscriptions,
+                )
+                for part in parts:
                     tasks.create_task(part.run(), name=type(part).__name__)
         finally:
             await self.tickets.close()

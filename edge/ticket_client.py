@@ -5,6 +5,7 @@ One `TicketClient` per process, on the event loop. Tokens and tickets pass throu
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -26,6 +27,19 @@ _SERVICE = "kafka_ws.ticket.v1.TicketService"
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 _Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who a client is, and how it may come back.
+
+    Attributes:
+        grant: tenant, and when its token expires.
+        credential: resume credential; empty: it has none. Secret.
+    """
+
+    grant: ticket_pb2.Grant
+    credential: str
 
 
 class TicketClient:
@@ -68,15 +82,32 @@ class TicketClient:
         request = ticket_pb2.IssueTicketRequest(authorization=authorization)
         return (await self._call(self._stub.IssueTicket(request, timeout=self._timeout_sec))).ticket
 
-    async def redeem(self, ticket: str) -> ticket_pb2.Grant:
+    async def redeem(self, ticket: str, resume_topic: str = "") -> Admission:
         """What a ticket grants; it is used up.
+
+        Args:
+            ticket: as the client has sent it.
+            resume_topic: topic to get a resume credential for; empty: none.
 
         Raises:
             RefusedError: 401, with the message for the client.
             UnavailableError: the service or its store is away.
         """
-        request = ticket_pb2.RedeemTicketRequest(ticket=ticket)
-        return (await self._call(self._stub.RedeemTicket(request, timeout=self._timeout_sec))).grant
+        request = ticket_pb2.RedeemTicketRequest(ticket=ticket, resume_topic=resume_topic)
+        answer = await self._call(self._stub.RedeemTicket(request, timeout=self._timeout_sec))
+        return Admission(answer.grant, answer.resume_credential)
+
+    async def verify(self, authorization: str, resume_topic: str) -> Admission:
+        """What a token allows. Arguments and errors as for `issue` and `redeem`."""
+        request = ticket_pb2.VerifyTokenRequest(authorization=authorization, resume_topic=resume_topic)
+        answer = await self._call(self._stub.VerifyToken(request, timeout=self._timeout_sec))
+        return Admission(answer.grant, answer.resume_credential)
+
+    async def resume(self, credential: str, topic: str) -> Admission:
+        """What a resume credential stands for; it stays good. Errors as for `redeem`."""
+        request = ticket_pb2.ResumeGrantRequest(credential=credential, topic=topic)
+        answer = await self._call(self._stub.ResumeGrant(request, timeout=self._timeout_sec))
+        return Admission(answer.grant, credential)
 
     async def _call(self, call: Awaitable[_Answer]) -> _Answer:
         try:

@@ -1,0 +1,92 @@
+"""From what a client asks for to offsets: where each partition begins and ends. Event loop; asks Kafka."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from filter_service.errors import InvalidSubscriptionError, PositionGoneError
+from filter_service.kafka_source import KafkaLookups, Partition
+from filter_service.request import Edge, Point, Position, Request, Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRecords:
+    """Records of a partition that are no longer in Kafka.
+
+    Attributes:
+        first: first offset that is missing.
+        end: first offset that is still there.
+    """
+
+    partition: int
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The offsets of one subscription, partition by partition.
+
+    Attributes:
+        starts: first offset to deliver.
+        stops: offset before which to end; None: never.
+        ends: where the partitions end now.
+        missing: what was asked for and is gone; `starts` lies behind it.
+    """
+
+    starts: dict[int, int]
+    stops: dict[int, int] | None
+    ends: dict[int, int]
+    missing: list[MissingRecords] = field(default_factory=list)
+
+
+async def resolve(lookups: KafkaLookups, request: Request, partition_count: int) -> Range:
+    """The offsets that a request stands for now.
+
+    Args:
+        partition_count: number of partitions the topic has.
+
+    Raises:
+        InvalidSubscriptionError: a position names a partition that the topic does not have.
+        KafkaUnavailableError: Kafka does not answer.
+        PositionGoneError: records asked for are gone, and the request does not skip gaps.
+    """
+    covered = [number for number in range(partition_count) if request.partitions.covers(number)]
+    for part, point in (("start", request.start), ("stop", request.stop)):
+        if isinstance(point, Position):
+            unknown = [number for number in point.offsets if request.partitions.covers(number) and number not in covered]
+            if unknown:
+                raise InvalidSubscriptionError(part, f"{request.topic} has no partition {min(unknown)}")
+    if isinstance(request.stop, Position):
+        covered = [number for number in covered if number in request.stop.offsets]
+    partitions: list[Partition] = [(request.topic, number) for number in covered]
+    ends = _by_number(await lookups.end_offsets(partitions))
+    starts = await _offsets(lookups, partitions, request.start, ends)
+    stops = None if request.stop is None else await _offsets(lookups, partitions, request.stop, ends)
+    missing: list[MissingRecords] = []
+    if isinstance(request.start, Position):
+        begins = _by_number(await lookups.beginning_offsets(partitions))
+        for number, offset in starts.items():
+            if offset >= begins[number]:
+                continue
+            if not request.skips_gaps:
+                raise PositionGoneError(number, offset, begins[number])
+            missing.append(MissingRecords(number, offset, begins[number]))
+            starts[number] = begins[number]
+    return Range(starts, stops, ends, missing)
+
+
+async def _offsets(
+    lookups: KafkaLookups, partitions: list[Partition], point: Point, ends: dict[int, int]
+) -> dict[int, int]:
+    if isinstance(point, Position):
+        return {number: point.offsets.get(number, 0) for _, number in partitions}
+    if isinstance(point, Timestamp):
+        return _by_number(await lookups.offsets_at(partitions, point.ms))
+    if point is Edge.EARLIEST:
+        return _by_number(await lookups.beginning_offsets(partitions))
+    return dict(ends)
+
+
+def _by_number(offsets: dict[Partition, int]) -> dict[int, int]:
+    return {number: offset for (_, number), offset in offsets.items()}

@@ -1,1 +1,1 @@
-"""Ticket service: verifies tokens, issues and redeems single-use tickets kept in Redis."""
+"""Ticket service: verifies tokens, issues and redeems single-use tickets and resume credentials kept in Redis."""

@@ -11,6 +11,8 @@ from runtime import event_loop, logs, settings, tls
 from runtime.grpc_server import GrpcServer
 from ticket_service.config import TicketServiceSettings
 from ticket_service.key_set import KeySet, http_fetch
+from ticket_service.resume_credential import ResumeCredentials
+from ticket_service.sealed_grants import SealedGrants
 from ticket_service.servicer import SERVICE_NAME, Tickets, TicketServicer
 from ticket_service.store import connect
 from ticket_service.store_monitor import watch
@@ -34,8 +36,12 @@ async def serve(config: TicketServiceSettings) -> None:
         config.ticket_grpc_host, config.ticket_grpc_port, tls.server_credentials(config), [SERVICE_NAME]
     )
     store = connect(config)
+    grants = SealedGrants(store, config.sealing_key())
     tickets = Tickets(
-        _verifier(config, keys, key_set), store, config.sealing_key(), lifetime_sec=config.ticket_expiration_sec
+        _verifier(config, keys, key_set),
+        grants,
+        ResumeCredentials(grants, config.resume_max_sec),
+        lifetime_sec=config.ticket_expiration_sec,
     )
     ticket_pb2_grpc.add_TicketServiceServicer_to_server(TicketServicer(tickets), server.server)
     runtime.metrics.serve(config.metrics_host, config.metrics_port)

@@ -29,6 +29,13 @@ class TicketServiceSettings(ServiceSettings):
     ticket_expiration_sec: int = Field(
         default=60, ge=1, le=86_400, description="Seconds that an unused ticket is valid."
     )
+    resume_max_sec: int = Field(
+        default=86_400,
+        ge=1,
+        le=2_592_000,
+        description="Seconds after which a resume credential ends although its token has not expired yet: the bound "
+        "of what Redis keeps for clients that are gone.",
+    )
     ticket_grant_secret: SecretStr | None = Field(
         default=None,
         description="Authenticates the grants stored in Redis; the same on all replicas. "

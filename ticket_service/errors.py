@@ -1,4 +1,4 @@
-"""What can go wrong when a ticket is issued or redeemed.
+"""What can go wrong when a client asks to be let in.
 
     TicketServiceError
     ├── RefusedError                 the client's fault: gRPC UNAUTHENTICATED, `str(error)` is what the client reads
@@ -10,7 +10,8 @@
         ├── KeysUnavailableError     the key set to verify with cannot be had
         └── StoreUnavailableError    Redis does not answer, or not as it should
 
-The client's messages are fixed by behaviour, sections 1 and 2; `reason` says more and is for logs and metrics only.
+The client's messages are fixed by behaviour, sections 1 and 2; a resume credential is refused as the ticket it stands
+in for. `reason` says more and is for logs and metrics only.
 """
 
 from typing import ClassVar
@@ -54,7 +55,7 @@ class MissingTicketError(RefusedError):
 
 
 class InvalidTicketError(RefusedError):
-    """The ticket is malformed, unknown, used, expired or forged."""
+    """The ticket, or resume credential, is malformed, unknown, used, expired, revoked, forged or for another topic."""
 
     message = "Invalid ticket"
 

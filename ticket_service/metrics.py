@@ -6,12 +6,13 @@ _LATENCY_BUCKETS_SEC = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 
 CALLS = Counter(
     "kafka_ws_ticket_calls_total",
-    "Finished calls, by rpc (issue, redeem) and outcome (ok, missing, invalid, unavailable, internal).",
+    "Finished calls, by rpc (issue, redeem, verify, resume) and outcome (ok, missing, invalid, unavailable, internal).",
     ["rpc", "outcome"],
 )
 CALL_SECONDS = Histogram(
     "kafka_ws_ticket_call_seconds", "Time a call took, by rpc.", ["rpc"], buckets=_LATENCY_BUCKETS_SEC
 )
+RESUME_CREDENTIALS = Counter("kafka_ws_ticket_resume_credentials_total", "Resume credentials issued.")
 FORGED_GRANTS = Counter("kafka_ws_ticket_forged_grants_total", "Stored grants that this service did not write.")
 STORE_UP = Gauge("kafka_ws_ticket_store_up", "1 while Redis answers and takes writes, else 0.")
 KEY_SET_FETCHES = Counter(

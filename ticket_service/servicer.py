@@ -1,12 +1,11 @@
-"""The two calls of `kafka_ws.ticket.v1.TicketService`, on the event loop of the gRPC server.
+"""The calls of `kafka_ws.ticket.v1.TicketService`, on the event loop of the gRPC server.
 
 Each call does its work in one method of `Tickets`, which knows nothing of gRPC; `TicketServicer` translates requests,
-answers and errors. Neither tickets nor tokens are logged.
+answers and errors. Neither tickets nor tokens nor resume credentials are logged.
 """
 
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -15,6 +14,7 @@ import structlog
 from kafka_ws.ticket.v1 import ticket_pb2, ticket_pb2_grpc
 
 from ticket_service import metrics
+from ticket_service.claims import Claims
 from ticket_service.errors import (
     InvalidTicketError,
     KeysUnavailableError,
@@ -23,8 +23,9 @@ from ticket_service.errors import (
     RefusedError,
     UnavailableError,
 )
-from ticket_service.grant import ForgedGrantError, Grant, seal, unseal
-from ticket_service.store import TicketStore
+from ticket_service.grant import Purpose
+from ticket_service.resume_credential import ResumeCredentials
+from ticket_service.sealed_grants import SealedGrants
 from ticket_service.ticket import is_ticket, new_ticket, ticket_digest
 from ticket_service.token_verifier import TokenVerifier
 
@@ -39,35 +40,45 @@ AnswerT = TypeVar("AnswerT")
 class IssuedTicket:
     """A ticket, and until when it is valid (ms since the epoch)."""
 
-    ticket: str
+    ticket: str = field(repr=False)
     expires_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a client may read.
+
+    Attributes:
+        claims: of the client's token.
+        resume_credential: admits it again to the topic it asked that for; empty when none was issued.
+    """
+
+    claims: Claims
+    resume_credential: str = field(repr=False)
+
+
 class Tickets:
-    """Issues and redeems tickets.
+    """Decides who is let in: by a token, by a ticket, by a resume credential.
 
     Args:
         verifier: decides which tokens are believed.
-        store: where unused tickets wait.
-        sealing_key: of `ticket_service.grant.grant_key`.
+        grants: where unused tickets wait.
+        resume_credentials: what admits again.
         lifetime_sec: of an unused ticket.
-        clock: seconds since the epoch.
     """
 
     def __init__(
         self,
         verifier: TokenVerifier,
-        store: TicketStore,
-        sealing_key: bytes,
+        grants: SealedGrants,
+        resume_credentials: ResumeCredentials,
         lifetime_sec: int,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """Puts the parts together."""
         self._verifier = verifier
-        self._store = store
-        self._sealing_key = sealing_key
-        self._lifetime_ms = lifetime_sec * 1000
-        self._clock = clock
+        self._grants = grants
+        self._resume_credentials = resume_credentials
+        self._lifetime_sec = lifetime_sec
 
     async def issue(self, authorization: str) -> IssuedTicket:
         """A new ticket for the tenant of the token; it lives no longer than the token.
@@ -77,15 +88,11 @@ class Tickets:
             UnavailableError: keys or store are away.
         """
         claims = await self._verifier.verify(authorization)
-        now_ms = self._now_ms()
-        expires_at_ms = min(now_ms + self._lifetime_ms, claims.expires_at_ms)
-        grant = Grant(claims.tenant, claims.expires_at_ms, expires_at_ms)
         ticket = new_ticket()
-        digest = ticket_digest(ticket)
-        await self._store.put(digest, seal(grant, digest, self._sealing_key), expires_at_ms - now_ms)
-        return IssuedTicket(ticket, expires_at_ms)
+        grant = await self._grants.put(Purpose.TICKET, ticket_digest(ticket), claims, self._lifetime_sec)
+        return IssuedTicket(ticket, grant.expires_at_ms)
 
-    async def redeem(self, ticket: str) -> Grant:
+    async def redeem(self, ticket: str, resume_topic: str = "") -> Admission:
         """Takes the ticket out of the store, once.
 
         Raises:
@@ -96,25 +103,29 @@ class Tickets:
             raise MissingTicketError("no ticket")
         if not is_ticket(ticket):
             raise InvalidTicketError("malformed")
-        digest = ticket_digest(ticket)
-        sealed = await self._store.take(digest)
-        if sealed is None:
-            raise InvalidTicketError("unknown, used or expired")
-        try:
-            grant = unseal(sealed, digest, self._sealing_key)
-        except ForgedGrantError:
-            metrics.FORGED_GRANTS.inc()
-            log.warning(
-                "stored grant is forged",
-                hint="others write into this Redis, or replicas differ in KAFKA_WS_TICKET_GRANT_SECRET",
-            )
-            raise InvalidTicketError("forged") from None
-        if min(grant.expires_at_ms, grant.token_expires_at_ms) <= self._now_ms():
-            raise InvalidTicketError("expired")
-        return grant
+        grant = await self._grants.take(Purpose.TICKET, ticket_digest(ticket))
+        return await self._admission(grant.claims, resume_topic)
 
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+    async def verify(self, authorization: str, resume_topic: str = "") -> Admission:
+        """Lets a client in by its token alone. The store is used only to issue a resume credential.
+
+        Raises:
+            MissingTokenError, InvalidTokenError: the token is not believed.
+            UnavailableError: keys or store are away.
+        """
+        return await self._admission(await self._verifier.verify(authorization), resume_topic)
+
+    async def resume(self, credential: str, topic: str) -> Claims:
+        """What the resume credential was issued for; it stays valid.
+
+        Raises:
+            InvalidTicketError: it does not admit to this topic, or no longer.
+            StoreUnavailableError: the store is away.
+        """
+        return await self._resume_credentials.redeem(credential, topic)
+
+    async def _admission(self, claims: Claims, resume_topic: str) -> Admission:
+        return Admission(claims, await self._resume_credentials.issue(claims, resume_topic))
 
 
 class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
@@ -139,10 +150,34 @@ class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> ticket_pb2.RedeemTicketResponse:
         """Takes a ticket out of the store and returns what it grants."""
-        grant = await _answer("redeem", self._tickets.redeem(request.ticket), context)
+        admission = await _answer("redeem", self._tickets.redeem(request.ticket, request.resume_topic), context)
         return ticket_pb2.RedeemTicketResponse(
-            grant=ticket_pb2.Grant(tenant=grant.tenant, token_expires_at_ms=grant.token_expires_at_ms)
+            grant=_grant(admission.claims), resume_credential=admission.resume_credential
         )
+
+    async def VerifyToken(  # noqa: N802 - named by the contract
+        self,
+        request: ticket_pb2.VerifyTokenRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> ticket_pb2.VerifyTokenResponse:
+        """Verifies a token and returns what it allows."""
+        admission = await _answer("verify", self._tickets.verify(request.authorization, request.resume_topic), context)
+        return ticket_pb2.VerifyTokenResponse(
+            grant=_grant(admission.claims), resume_credential=admission.resume_credential
+        )
+
+    async def ResumeGrant(  # noqa: N802 - named by the contract
+        self,
+        request: ticket_pb2.ResumeGrantRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> ticket_pb2.ResumeGrantResponse:
+        """Returns what a resume credential stands for."""
+        claims = await _answer("resume", self._tickets.resume(request.credential, request.topic), context)
+        return ticket_pb2.ResumeGrantResponse(grant=_grant(claims))
+
+
+def _grant(claims: Claims) -> ticket_pb2.Grant:
+    return ticket_pb2.Grant(tenant=claims.tenant, token_expires_at_ms=claims.expires_at_ms)
 
 
 async def _answer(

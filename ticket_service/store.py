@@ -1,7 +1,8 @@
-"""Where unused tickets wait: Redis (6.2 or newer) or Valkey, behind three operations.
+"""Where unused tickets and resume credentials are known: Redis (6.2 or newer) or Valkey, behind four operations.
 
-Lives on the event loop. Keys are `<prefix>ticket:<digest in hex>`; values are opaque bytes, see
-`ticket_service.grant`. Errors of the redis client are translated here, and nowhere else known.
+Lives on the event loop. Keys are `<prefix>ticket:<digest in hex>` and `<prefix>resume:<digest in hex>`; whoever deletes
+one revokes the ticket or credential. Values are opaque bytes, see `ticket_service.grant`. A Redis user of our own
+needs the commands SET, GET and GETDEL. Errors of the redis client are translated here, and nowhere else known.
 """
 
 import ssl
@@ -15,16 +16,17 @@ from redis.exceptions import RedisError
 from runtime.settings import ConfigurationError
 from ticket_service.config import TicketServiceSettings
 from ticket_service.errors import StoreUnavailableError
+from ticket_service.grant import Purpose
 
 CONNECTIONS_LIMIT = 64
 """Commands in progress at once; others wait."""
 _POOL_WAIT_SEC = 2.0
-"""How long a command waits for a connection. With the time-outs of connecting and answering, calls stay below 10 s."""
+"""How long a command waits for a connection. With the time-outs of connecting and answering, it ends within 10 s."""
 _PROBE_TTL_MS = 1_000
 
 
 class TicketStore:
-    """Grants by the digest of their tickets, in Redis.
+    """Values by a purpose and the digest of what is presented, in Redis.
 
     Args:
         redis: the client; the store closes it.
@@ -36,25 +38,37 @@ class TicketStore:
         self._redis = redis
         self._prefix = prefix
 
-    async def put(self, digest: bytes, value: bytes, ttl_ms: int) -> None:
+    async def put(self, purpose: Purpose, digest: bytes, value: bytes, ttl_ms: int) -> None:
         """Keeps a value for `ttl_ms` milliseconds (at least 1).
 
         Raises:
             StoreUnavailableError: Redis does not answer or does not take it.
         """
         try:
-            await self._redis.set(self._key(digest), value, px=max(1, ttl_ms))
+            await self._redis.set(self._key(purpose, digest), value, px=max(1, ttl_ms))
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
-    async def take(self, digest: bytes) -> bytes | None:
+    async def take(self, purpose: Purpose, digest: bytes) -> bytes | None:
         """Takes a value out, in one step: of any number of takers one gets it. None: there is none.
 
         Raises:
             StoreUnavailableError: Redis does not answer; the value may be gone.
         """
         try:
-            value = await self._redis.getdel(self._key(digest))
+            value = await self._redis.getdel(self._key(purpose, digest))
+        except (RedisError, OSError) as error:
+            raise _unavailable(error) from error
+        return value.encode() if isinstance(value, str) else value
+
+    async def read(self, purpose: Purpose, digest: bytes) -> bytes | None:
+        """A value, which stays. None: there is none.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        try:
+            value = await self._redis.get(self._key(purpose, digest))
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
         return value.encode() if isinstance(value, str) else value
@@ -78,8 +92,8 @@ class TicketStore:
         """Closes all connections."""
         await self._redis.aclose()
 
-    def _key(self, digest: bytes) -> str:
-        return f"{self._prefix}ticket:{digest.hex()}"
+    def _key(self, purpose: Purpose, digest: bytes) -> str:
+        return f"{self._prefix}{purpose}:{digest.hex()}"
 
 
 def connect(settings: TicketServiceSettings) -> TicketStore:

@@ -1,5 +1,7 @@
-"""A ticket service for tests of the edge alone: a real gRPC server, whose tickets say what they grant."""
+"""A ticket service for tests of the edge alone: a real gRPC server, whose tickets and tokens say what they grant."""
 
+import secrets
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -10,13 +12,23 @@ from runtime.grpc_server import GrpcServer
 SERVICE = "kafka_ws.ticket.v1.TicketService"
 
 
+@dataclass(frozen=True)
+class Resumable:
+    """What a resume credential stands for."""
+
+    grant: ticket_pb2.Grant
+    topic: str
+
+
 class Tickets(ticket_pb2_grpc.TicketServiceServicer):
-    """Redeems any ticket `<tenant>:<anything>` once; `expires_at_ms` is its token's expiry."""
+    """Redeems any ticket `<tenant>:<anything>` once, believes any token of that form; `expires_at_ms` is its expiry."""
 
     def __init__(self) -> None:
         self.expires_at_ms = 0
         self.is_failing = False
-        """Answer with an error nobody has foreseen."""
+        """Answer with an error nobody has foreseen, instead of issuing, verifying or resuming."""
+        self.resumable: dict[str, Resumable] = {}
+        """By the credentials issued; deleting one revokes it."""
         self._used: set[str] = set()
         self._server: GrpcServer | None = None
 
@@ -39,8 +51,7 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
             await self._server.server.stop(None)
 
     async def IssueTicket(self, request: ticket_pb2.IssueTicketRequest, context: Any) -> ticket_pb2.IssueTicketResponse:  # noqa: N802
-        if self.is_failing:
-            raise RuntimeError("a secret of the server")
+        self._fail()
         if not request.authorization:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Missing JWT token")
         return ticket_pb2.IssueTicketResponse(ticket=request.authorization.partition(" ")[2])
@@ -52,6 +63,42 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
         if not colon or request.ticket in self._used:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid ticket")
         self._used.add(request.ticket)
+        grant = self._grant(tenant)
         return ticket_pb2.RedeemTicketResponse(
-            grant=ticket_pb2.Grant(tenant=tenant, token_expires_at_ms=self.expires_at_ms)
+            grant=grant, resume_credential=self._new_credential(grant, request.resume_topic)
         )
+
+    async def VerifyToken(self, request: ticket_pb2.VerifyTokenRequest, context: Any) -> ticket_pb2.VerifyTokenResponse:  # noqa: N802
+        self._fail()
+        if not request.authorization:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Missing JWT token")
+        scheme, _, token = request.authorization.partition(" ")
+        tenant, colon, _ = token.partition(":")
+        if scheme != "Bearer" or not colon:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid JWT token")
+        grant = self._grant(tenant)
+        return ticket_pb2.VerifyTokenResponse(
+            grant=grant, resume_credential=self._new_credential(grant, request.resume_topic)
+        )
+
+    async def ResumeGrant(self, request: ticket_pb2.ResumeGrantRequest, context: Any) -> ticket_pb2.ResumeGrantResponse:  # noqa: N802
+        self._fail()
+        resumable = self.resumable.get(request.credential)
+        if resumable is None or resumable.topic != request.topic:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid ticket")
+        assert resumable is not None  # abort raises
+        return ticket_pb2.ResumeGrantResponse(grant=resumable.grant)
+
+    def _grant(self, tenant: str) -> ticket_pb2.Grant:
+        return ticket_pb2.Grant(tenant=tenant, token_expires_at_ms=self.expires_at_ms)
+
+    def _new_credential(self, grant: ticket_pb2.Grant, topic: str) -> str:
+        if not topic.startswith(f"{grant.tenant}."):
+            return ""
+        credential = secrets.token_urlsafe(18)
+        self.resumable[credential] = Resumable(grant, topic)
+        return credential
+
+    def _fail(self) -> None:
+        if self.is_failing:
+            raise RuntimeError("a secret of the server")

@@ -43,8 +43,28 @@ class Client:
 
     async def redeem(self, ticket: str) -> ticket_pb2.Grant:
         """RedeemTicket."""
-        response = await self._tickets.RedeemTicket(
-            ticket_pb2.RedeemTicketRequest(ticket=ticket), wait_for_ready=True, timeout=PATIENCE_SEC
+        return (await self.redeem_with(ticket, "")).grant
+
+    async def redeem_with(self, ticket: str, resume_topic: str) -> ticket_pb2.RedeemTicketResponse:
+        """RedeemTicket, asking for a resume credential."""
+        return await self._tickets.RedeemTicket(
+            ticket_pb2.RedeemTicketRequest(ticket=ticket, resume_topic=resume_topic),
+            wait_for_ready=True,
+            timeout=PATIENCE_SEC,
+        )
+
+    async def verify(self, authorization: str, resume_topic: str = "") -> ticket_pb2.VerifyTokenResponse:
+        """VerifyToken."""
+        return await self._tickets.VerifyToken(
+            ticket_pb2.VerifyTokenRequest(authorization=authorization, resume_topic=resume_topic),
+            wait_for_ready=True,
+            timeout=PATIENCE_SEC,
+        )
+
+    async def resume(self, credential: str, topic: str) -> ticket_pb2.Grant:
+        """ResumeGrant."""
+        response = await self._tickets.ResumeGrant(
+            ticket_pb2.ResumeGrantRequest(credential=credential, topic=topic), wait_for_ready=True, timeout=PATIENCE_SEC
         )
         return response.grant
 
@@ -55,10 +75,24 @@ class Client:
         except grpc.aio.AioRpcError as error:
             return error.code().name, error.details() or ""
 
-    async def redeem_outcome(self, ticket: str) -> "tuple[str, str]":
+    async def redeem_outcome(self, ticket: str, resume_topic: str = "") -> "tuple[str, str]":
         """(`OK`, tenant), or (name of the status, text)."""
         try:
-            return "OK", (await self.redeem(ticket)).tenant
+            return "OK", (await self.redeem_with(ticket, resume_topic)).grant.tenant
+        except grpc.aio.AioRpcError as error:
+            return error.code().name, error.details() or ""
+
+    async def verify_outcome(self, authorization: str, resume_topic: str = "") -> "tuple[str, str]":
+        """(`OK`, tenant), or (name of the status, text)."""
+        try:
+            return "OK", (await self.verify(authorization, resume_topic)).grant.tenant
+        except grpc.aio.AioRpcError as error:
+            return error.code().name, error.details() or ""
+
+    async def resume_outcome(self, credential: str, topic: str) -> "tuple[str, str]":
+        """(`OK`, tenant), or (name of the status, text)."""
+        try:
+            return "OK", (await self.resume(credential, topic)).tenant
         except grpc.aio.AioRpcError as error:
             return error.code().name, error.details() or ""
 

@@ -87,6 +87,7 @@ def test_trust_and_verification_exclude_each_other(
         ("TICKET_EXPIRATION_SEC", "0", "'0' is not a whole number between 1 and 86400."),
         ("TICKET_EXPIRATION_SEC", "1.5", "'1.5' is not a whole number between 1 and 86400."),
         ("TICKET_EXPIRATION_SEC", "60s", "'60s' is not a whole number between 1 and 86400."),
+        ("RESUME_MAX_SEC", "0", "'0' is not a whole number between 1 and 2592000."),
         ("TOKEN_TRUST_GATEWAY", "perhaps", "'perhaps' is not true or false."),
         ("TOKEN_JWKS_URL", "file:///keys", "must be a URL that begins with https:// or http://."),
         ("TOKEN_JWKS_URL", "https://", "must be a URL that begins with https:// or http://."),

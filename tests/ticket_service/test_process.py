@@ -187,7 +187,7 @@ async def test_published_keys_rotate(
 async def test_no_secret_gets_into_the_log(
     start_redis: StartRedis, start_service: StartService, connect: Connect
 ) -> None:
-    """Neither tokens nor tickets nor configured secrets are written, in good times and in bad ones, at any level."""
+    """Neither tokens, tickets, resume credentials nor configured secrets are written, in good times and bad ones."""
     redis = start_redis(password="open-sesame-123")
     settings = {
         "KAFKA_WS_TOKEN_HS256_SECRET": SECRET,
@@ -201,19 +201,26 @@ async def test_no_secret_gets_into_the_log(
     await client.wait_health(True)
     good, bad = hmac_token(), hmac_token(secret="some other secret, long enough for it")
     ticket = (await client.issue(f"Bearer {good}")).ticket
-    await client.redeem_outcome(ticket)
+    redeemed = (await client.redeem_with(ticket, "admin.t")).resume_credential
+    verified = (await client.verify(f"Bearer {good}", "admin.t")).resume_credential
     await client.redeem_outcome(ticket)
     await client.issue_outcome(f"Bearer {bad}")
     await client.issue_outcome(f"Basic {bad}")
+    await client.verify_outcome(f"Bearer {bad}")
+    await client.resume_outcome(redeemed, "admin.t")
+    await client.resume_outcome(verified, "admin.other")
+    await client.resume_outcome("x" + redeemed, "admin.t")
     redis.kill()
     await client.redeem_outcome(ticket)
     await client.issue_outcome(f"Bearer {good}")
+    await client.verify_outcome(f"Bearer {good}", "admin.t")
+    await client.resume_outcome(redeemed, "admin.t")
     process.stop()
     log = process.log()
     assert '"event": "refused"' in log
     assert '"event": "unavailable"' in log
     parts = [part for token in (good, bad) for part in token.split(".")]
-    for secret in (SECRET, GRANT_SECRET, "open-sesame", ticket, ticket_prefix(ticket), *parts):
+    for secret in (SECRET, GRANT_SECRET, "open-sesame", ticket, ticket_prefix(ticket), redeemed, verified, *parts):
         assert secret not in log
 
 

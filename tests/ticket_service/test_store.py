@@ -12,6 +12,7 @@ from tests.processes import free_port
 from tests.redis_server import RedisAddress
 from ticket_service.config import TicketServiceSettings
 from ticket_service.errors import StoreUnavailableError
+from ticket_service.grant import Purpose
 from ticket_service.store import CONNECTIONS_LIMIT, TicketStore, connect
 from ticket_service.ticket import new_ticket, ticket_digest
 
@@ -48,45 +49,67 @@ async def redis(redis_address: RedisAddress) -> AsyncIterator[Redis]:
 async def test_a_value_is_taken_once(store: TicketStore) -> None:
     """What was put comes back, and is gone."""
     digest = fresh_digest()
-    await store.put(digest, b"\0value\xff", 60_000)
-    assert await store.take(digest) == b"\0value\xff"
-    assert await store.take(digest) is None
+    await store.put(Purpose.TICKET, digest, b"\0value\xff", 60_000)
+    assert await store.take(Purpose.TICKET, digest) == b"\0value\xff"
+    assert await store.take(Purpose.TICKET, digest) is None
 
 
 async def test_of_many_takers_one_succeeds(store: TicketStore) -> None:
     """Taking is atomic, with more takers than connections."""
     digest = fresh_digest()
-    await store.put(digest, b"value", 60_000)
-    taken = await asyncio.gather(*(store.take(digest) for _ in range(3 * CONNECTIONS_LIMIT)))
+    await store.put(Purpose.TICKET, digest, b"value", 60_000)
+    taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for _ in range(3 * CONNECTIONS_LIMIT)))
     assert [value for value in taken if value is not None] == [b"value"]
 
 
 async def test_values_have_a_time_to_live_and_an_unreadable_name(store: TicketStore, redis: Redis) -> None:
     """Redis forgets a value in time; its key is the digest, under the prefix."""
     digest = fresh_digest()
-    await store.put(digest, b"value", 60_000)
+    await store.put(Purpose.TICKET, digest, b"value", 60_000)
     remaining_ms = await redis.pttl(f"kafka-ws:ticket:{digest.hex()}")
     assert 0 < remaining_ms <= 60_000
 
 
 async def test_nothing_left_to_live_is_no_error(store: TicketStore) -> None:
     """A token that expires in this very moment still gets a ticket, of one millisecond."""
-    await store.put(fresh_digest(), b"value", 0)
+    await store.put(Purpose.TICKET, fresh_digest(), b"value", 0)
+
+
+async def test_a_value_is_read_many_times(store: TicketStore) -> None:
+    """Reading leaves the value where it is."""
+    digest = fresh_digest()
+    await store.put(Purpose.RESUME, digest, b"\0value\xff", 60_000)
+    for _ in range(3):
+        assert await store.read(Purpose.RESUME, digest) == b"\0value\xff"
+    assert await store.read(Purpose.RESUME, fresh_digest()) is None
+
+
+async def test_purposes_have_their_own_keys(store: TicketStore) -> None:
+    """What was stored for one purpose is not there for another."""
+    digest = fresh_digest()
+    await store.put(Purpose.RESUME, digest, b"value", 60_000)
+    assert await store.take(Purpose.TICKET, digest) is None
+    assert await store.read(Purpose.RESUME, digest) == b"value"
 
 
 async def test_the_prefix_separates(redis_address: RedisAddress, store: TicketStore) -> None:
     """Two systems can share one Redis."""
     other = connect(settings(redis_address, redis_key_prefix="other:"))
     digest = fresh_digest()
-    await store.put(digest, b"value", 60_000)
-    assert await other.take(digest) is None
+    await store.put(Purpose.TICKET, digest, b"value", 60_000)
+    assert await other.take(Purpose.TICKET, digest) is None
     await other.close()
 
 
 async def test_a_store_that_is_not_there() -> None:
     """A refused connection is an unavailable store, at once."""
     store = connect(settings(RedisAddress("127.0.0.1", free_port())))
-    for call in (store.put(b"d" * 32, b"", 1), store.take(b"d" * 32), store.probe()):
+    for call in (
+        store.put(Purpose.TICKET, b"d" * 32, b"", 1),
+        store.take(Purpose.TICKET, b"d" * 32),
+        store.read(Purpose.RESUME, b"d" * 32),
+        store.probe(),
+    ):
         with pytest.raises(StoreUnavailableError):
             await call
     await store.close()
@@ -99,7 +122,7 @@ async def test_a_store_that_accepts_and_says_nothing() -> None:
     port = server.sockets[0].getsockname()[1]
     store = connect(settings(RedisAddress("127.0.0.1", port), redis_timeout_sec=0.2))
     with pytest.raises(StoreUnavailableError):
-        await store.take(b"d" * 32)
+        await store.take(Purpose.TICKET, b"d" * 32)
     await store.close()
     for writer in held:
         writer.close()
@@ -110,14 +133,14 @@ async def test_a_restart_breaks_no_later_call(start_redis: StartRedis) -> None:
     """Connections that a restart has cut are replaced before use: the first call on each of them succeeds."""
     server = start_redis()
     store = connect(settings(server.address))
-    await asyncio.gather(*(store.take(fresh_digest()) for _ in range(CONNECTIONS_LIMIT)))
+    await asyncio.gather(*(store.take(Purpose.TICKET, fresh_digest()) for _ in range(CONNECTIONS_LIMIT)))
     digest = fresh_digest()
-    await store.put(digest, b"value", 60_000)
+    await store.put(Purpose.TICKET, digest, b"value", 60_000)
     server.stop()
     with pytest.raises(StoreUnavailableError):
-        await store.take(digest)
+        await store.take(Purpose.TICKET, digest)
     server.start()
-    taken = await asyncio.gather(*(store.take(digest) for _ in range(CONNECTIONS_LIMIT)))
+    taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for _ in range(CONNECTIONS_LIMIT)))
     assert [value for value in taken if value is not None] == [b"value"]
     await store.close()
 
@@ -143,11 +166,11 @@ async def test_a_lost_answer_is_not_an_unknown_ticket(redis_address: RedisAddres
     port = proxy.sockets[0].getsockname()[1]
     through_proxy = connect(settings(RedisAddress("127.0.0.1", port)))
     digest = fresh_digest()
-    await store.put(digest, b"value", 60_000)
+    await store.put(Purpose.TICKET, digest, b"value", 60_000)
     with pytest.raises(StoreUnavailableError):
-        await through_proxy.take(digest)
-    assert await store.take(digest) is None
-    assert await through_proxy.take(digest) is None
+        await through_proxy.take(Purpose.TICKET, digest)
+    assert await store.take(Purpose.TICKET, digest) is None
+    assert await through_proxy.take(Purpose.TICKET, digest) is None
     await through_proxy.close()
     proxy.close()
 
@@ -156,15 +179,15 @@ async def test_a_cancelled_call_does_not_mix_up_answers(store: TicketStore) -> N
     """Calls given up halfway leave no answers behind for the next call on the same connection."""
     digests = [fresh_digest() for _ in range(200)]
     for digest in digests:
-        await store.put(digest, digest, 60_000)
+        await store.put(Purpose.TICKET, digest, digest, 60_000)
     for digest in digests:
-        task = asyncio.create_task(store.take(digest))
+        task = asyncio.create_task(store.take(Purpose.TICKET, digest))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     for digest in digests:
-        assert await store.take(digest) in (digest, None)
+        assert await store.take(Purpose.TICKET, digest) in (digest, None)
 
 
 async def test_passwords(start_redis: StartRedis) -> None:

@@ -19,7 +19,9 @@ from tests.ticket_service.service import Client
 from tests.ticket_service.test_store import settings
 from ticket_service.claims import Claims
 from ticket_service.errors import InvalidTicketError
-from ticket_service.grant import Grant, grant_key, seal
+from ticket_service.grant import Grant, Purpose, grant_key, seal
+from ticket_service.resume_credential import ResumeCredentials
+from ticket_service.sealed_grants import SealedGrants
 from ticket_service.servicer import Tickets
 from ticket_service.store import connect as connect_store
 from ticket_service.ticket import is_ticket, new_ticket, ticket_digest
@@ -82,7 +84,7 @@ async def test_of_200_concurrent_redeems_exactly_one_succeeds(service: str, conn
         assert outcomes.count(INVALID_TICKET) == 199
 
 
-@pytest.mark.parametrize(
+BAD_AUTHORIZATIONS = pytest.mark.parametrize(
     ("authorization", "message"),
     [
         ("", "Missing JWT token"),
@@ -100,6 +102,9 @@ async def test_of_200_concurrent_redeems_exactly_one_succeeds(service: str, conn
     ],
     ids=lambda value: value[:24],
 )
+
+
+@BAD_AUTHORIZATIONS
 async def test_bad_authorizations(client: Client, authorization: str, message: str) -> None:
     """Behaviour, section 1: the two messages, as details of UNAUTHENTICATED."""
     assert await client.issue_outcome(authorization) == ("UNAUTHENTICATED", message)
@@ -160,7 +165,7 @@ async def test_what_others_write_into_redis_is_not_believed(client: Client, redi
     invented = new_ticket()
     body = json.dumps({"tenant": "victim", "token_exp": 2**50, "exp": 2**50}).encode()
     grant = Grant("victim", 2**50, 2**50)
-    foreign = seal(grant, ticket_digest(theirs), grant_key("a guessed secret"))
+    foreign = seal(grant, Purpose.TICKET, ticket_digest(theirs), grant_key("a guessed secret"))
     await redis.set(stored_name(invented), b"\x01" + bytes(32) + body)
     await redis.copy(stored_name(victims), stored_name(mine), replace=True)
     await redis.set(stored_name(theirs), foreign)
@@ -198,11 +203,12 @@ async def test_expiry_does_not_rest_on_redis(
     clock_sec = [time.time()]
     store = connect_store(settings(redis_address))
     expiry_ms = int(clock_sec[0] * 1000) + token_life_sec * 1000
-    tickets = Tickets(TokensOf(Claims("admin", expiry_ms)), store, b"k" * 32, lifetime_sec, lambda: clock_sec[0])
+    grants = SealedGrants(store, b"k" * 32, lambda: clock_sec[0])
+    tickets = Tickets(TokensOf(Claims("admin", expiry_ms)), grants, ResumeCredentials(grants, 1), lifetime_sec)
     early, late = await tickets.issue("x"), await tickets.issue("x")
     await redis.persist(stored_name(late.ticket))
     clock_sec[0] = early.expires_at_ms / 1000 - 0.01
-    assert (await tickets.redeem(early.ticket)).tenant == "admin"
+    assert (await tickets.redeem(early.ticket)).claims.tenant == "admin"
     clock_sec[0] = late.expires_at_ms / 1000 + 0.01
     with pytest.raises(InvalidTicketError):
         await tickets.redeem(late.ticket)

@@ -75,6 +75,9 @@ class CatchUpReader(Reader):
             if position is not None:
                 self._pool.caught_up(subscription, partition, position)
 
+    def _resume(self, subscription: Subscription, partition: int, start: int) -> None:
+        self._pool.attach(subscription, partition, start)
+
     def _release(self, reader: TopicReader, partition: int) -> None:
         super()._release(reader, partition)
         if (reader.topic, partition) not in self.positions:

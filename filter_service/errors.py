@@ -5,6 +5,7 @@
     ├── InvalidSubscriptionError   topic, partitions or start of the request are malformed
     ├── SubscriptionIdError        the number of the request cannot be used on this session now
     ├── PositionGoneError          the records asked for are no longer in Kafka (retention)
+    ├── TopicReplacedError         the topic that a position belongs to was deleted
     ├── TooManySubscriptionsError  the session holds as many subscriptions as are allowed
     └── DrainingError              this replica is about to stop
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-RequestPart = Literal["topic", "partitions", "start"]
+RequestPart = Literal["topic", "partitions", "start", "stop"]
 """Field of a `Subscription` message besides its query."""
 
 
@@ -78,6 +79,17 @@ class PositionGoneError(FilterError):
     def __str__(self) -> str:
         first = "" if self.first is None else f", first offset is {self.first}"
         return f"partition {self.partition}: offset {self.wanted} is gone{first}"
+
+
+class TopicReplacedError(FilterError):
+    """The topic was deleted, and maybe created again: positions in the old one mean nothing now."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(topic)
+        self.topic = topic
+
+    def __str__(self) -> str:
+        return f"topic {self.topic} was deleted since; positions in it are gone"
 
 
 class TooManySubscriptionsError(FilterError):

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 
@@ -153,6 +153,7 @@ class KafkaLookups:
             lambda wanted: self._list_offsets(wanted, EARLIEST, "beginning")
         )
         self._counts = Coalescer(self._partition_counts)
+        self._ids: Coalescer[str, bytes] = Coalescer(self._topic_ids)
 
     async def check(self) -> None:
         """Raises `KafkaUnavailableError` unless a broker answers a metadata request now."""
@@ -163,6 +164,10 @@ class KafkaLookups:
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         """Number of partitions of each topic; 0 for one that does not exist."""
         return await self._counts.ask(topics)
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, bytes]:
+        """Kafka's id of each topic, 16 bytes; empty for one that does not exist. Coalesced too."""
+        return await self._ids.ask(topics)
 
     async def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The offset the next record of each partition will get (with `read_committed`: the last stable offset)."""
@@ -196,6 +201,29 @@ class KafkaLookups:
             for topic in possible:
                 counts[topic] = (await self._metadata(topic)).get(topic, 0)
         return counts
+
+    async def _topic_ids(self, topics: list[str]) -> dict[str, bytes]:
+        try:
+            # Published without types: `TopicDescription` with `.topic_id`, a `Uuid`.
+            futures: dict[str, Future[Any]] = self._admin.describe_topics(
+                TopicCollection(topics), request_timeout=self._timeout
+            )
+        except KafkaException as error:
+            raise KafkaUnavailableError("asking for topic ids", describe(error)) from error
+        asked = {topic: asyncio.wrap_future(future) for topic, future in futures.items()}
+        await asyncio.wait(asked.values())
+        ids: dict[str, bytes] = {}
+        for topic, future in asked.items():
+            try:
+                uuid = future.result().topic_id
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise KafkaUnavailableError("asking for topic ids", describe(error)) from error
+                ids[topic] = b""
+            else:
+                halves = (uuid.get_most_significant_bits(), uuid.get_least_significant_bits())
+                ids[topic] = b"".join(half.to_bytes(8, "big", signed=True) for half in halves)
+        return ids
 
     async def _metadata(self, topic: str | None) -> dict[str, int]:
         def ask() -> dict[str, int]:

@@ -105,6 +105,9 @@ class LiveReader(Reader):
     def _at_end(self, reader: TopicReader, partition: int) -> None:
         pass
 
+    def _resume(self, subscription: Subscription, partition: int, start: int) -> None:
+        self._behind(subscription, partition, start)
+
     def _release(self, reader: TopicReader, partition: int) -> None:
         super()._release(reader, partition)
         if (reader.topic, partition) not in self.positions:

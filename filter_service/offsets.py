@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from filter_service.errors import InvalidSubscriptionError, PositionGoneError
+from filter_service.errors import InvalidSubscriptionError, PositionGoneError, RequestPart
 from filter_service.kafka_source import KafkaLookups, Partition
-from filter_service.request import Edge, Point, Position, Request, Timestamp
+from filter_service.requests import Edge, Point, Position, Request, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,8 @@ async def resolve(lookups: KafkaLookups, request: Request, partition_count: int)
         PositionGoneError: records asked for are gone, and the request does not skip gaps.
     """
     covered = [number for number in range(partition_count) if request.partitions.covers(number)]
-    for part, point in (("start", request.start), ("stop", request.stop)):
-        if isinstance(point, Position):
-            unknown = [number for number in point.offsets if request.partitions.covers(number) and number not in covered]
-            if unknown:
-                raise InvalidSubscriptionError(part, f"{request.topic} has no partition {min(unknown)}")
+    _check_known("start", request.start, request, partition_count)
+    _check_known("stop", request.stop, request, partition_count)
     if isinstance(request.stop, Position):
         covered = [number for number in covered if number in request.stop.offsets]
     partitions: list[Partition] = [(request.topic, number) for number in covered]
@@ -74,6 +71,13 @@ async def resolve(lookups: KafkaLookups, request: Request, partition_count: int)
             missing.append(MissingRecords(number, offset, begins[number]))
             starts[number] = begins[number]
     return Range(starts, stops, ends, missing)
+
+
+def _check_known(part: RequestPart, point: Point | None, request: Request, partition_count: int) -> None:
+    if isinstance(point, Position):
+        unknown = [each for each in point.offsets if each >= partition_count and request.partitions.covers(each)]
+        if unknown:
+            raise InvalidSubscriptionError(part, f"{request.topic} has no partition {min(unknown)}")
 
 
 async def _offsets(

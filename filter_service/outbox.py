@@ -82,7 +82,26 @@ class Parked:
     position: int
 
 
-Item = Batch | PositionNote | Ended
+@dataclass(slots=True)
+class Missing:
+    """Records of a subscription's partition that Kafka no longer has: from `first` up to, not including, `end`."""
+
+    subscription: Subscription
+    partition: int
+    first: int
+    end: int
+
+
+@dataclass(slots=True)
+class TopicNote:
+    """The topic of these subscriptions has appeared or grown."""
+
+    subscriptions: list[Subscription]
+    topic_id: bytes
+    partition_count: int
+
+
+Item = Batch | PositionNote | Ended | Missing | TopicNote
 
 
 class Outbox:
@@ -117,7 +136,8 @@ class Outbox:
         with self._lock:
             if self._discarded:
                 return True
-            if self._size >= self._limit and not isinstance(item, Ended):
+            # What must not get lost is told in any case; there is little of it.
+            if self._size >= self._limit and isinstance(item, Batch | PositionNote):
                 return False
             self._items.append(item)
             self._size += cost

@@ -6,6 +6,7 @@ no locks in the hot path. Subclasses decide what happens around a batch.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -19,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from filter_service import metrics
 from filter_service.errors import PositionGoneError
 from filter_service.kafka_source import Partition, open_consumer
-from filter_service.outbox import Ended, Outbox, Parked
+from filter_service.outbox import Ended, Missing, Outbox, Parked
 from filter_service.subscription import Subscription
 from filter_service.topic_reader import KafkaRecord, TopicReader
 
@@ -99,6 +100,10 @@ class Reader(ABC):
     @abstractmethod
     def _at_end(self, reader: TopicReader, partition: int) -> None:
         """Called when everything that a partition holds has been delivered."""
+
+    @abstractmethod
+    def _resume(self, subscription: Subscription, partition: int, start: int) -> None:
+        """Has a subscription that is attached nowhere go on from `start`."""
 
     def _run(self) -> None:
         try:
@@ -192,15 +197,19 @@ class Reader(ABC):
             )
 
     def _end_all(self, reader: TopicReader, partition: int) -> None:
-        """Tells everybody on a partition that their position is no longer in Kafka (promise 3)."""
-        position = reader.position(partition) or 0
-        try:
-            first, _ = self._consumer.get_watermark_offsets(TopicPartition(reader.topic, partition), timeout=2)
-        except KafkaException:
-            first = None
+        """The partition's position is not in Kafka: tells everybody for whom that is true (promise 3)."""
+        first: int | None = None
+        end: int | None = None
+        with contextlib.suppress(KafkaException):
+            first, end = self._consumer.get_watermark_offsets(TopicPartition(reader.topic, partition), timeout=2)
         for subscription in reader.takes_part(partition):
-            reader.detach(subscription, partition)
-            subscription.outbox.offer(Ended(subscription, PositionGoneError(partition, position, first)))
+            position = reader.detach(subscription, partition) or 0
+            if first is None or end is None or position > end or (position < first and not subscription.skips_gaps):
+                subscription.outbox.offer(Ended(subscription, PositionGoneError(partition, position, first)))
+                continue
+            if position < first:
+                subscription.outbox.offer(Missing(subscription, partition, position, first))
+            self._resume(subscription, partition, max(position, first))
         self._release(reader, partition)
 
     def _open(self, topic: str, partition: int, offset: int) -> TopicReader:

@@ -13,6 +13,7 @@ from filter_service.errors import (
     PositionGoneError,
     SubscriptionIdError,
     TooManySubscriptionsError,
+    TopicReplacedError,
 )
 from filter_service.language import LanguageError
 
@@ -23,6 +24,7 @@ _REQUEST_PARTS = {
     "topic": pb.REJECTED_PART_TOPIC,
     "partitions": pb.REJECTED_PART_TOPIC,
     "start": pb.REJECTED_PART_START,
+    "stop": pb.REJECTED_PART_STOP,
 }
 
 
@@ -46,7 +48,7 @@ def _rejection(error: BaseException) -> pb.Rejection:
         return pb.Rejection(code=pb.REJECTION_CODE_INVALID_SYNTAX, reason=str(error), part=_REQUEST_PARTS[error.part])
     if isinstance(error, SubscriptionIdError):
         return pb.Rejection(code=pb.REJECTION_CODE_INVALID_SYNTAX, reason=str(error))
-    if isinstance(error, PositionGoneError):
+    if isinstance(error, PositionGoneError | TopicReplacedError):
         return pb.Rejection(code=pb.REJECTION_CODE_POSITION_GONE, reason=str(error), part=pb.REJECTED_PART_START)
     if isinstance(error, KafkaUnavailableError | TooManySubscriptionsError | DrainingError):
         log.warning("subscription refused", problem=str(error))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
@@ -19,7 +20,7 @@ SHOWN_TOPIC_LENGTH = 60
 
 
 class Edge(Enum):
-    """A start that needs no number."""
+    """An end of the records that Kafka has."""
 
     LATEST = "latest"
     EARLIEST = "earliest"
@@ -27,13 +28,26 @@ class Edge(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """Start at the first record at or after `ms` since the epoch."""
+    """The first record at or after `ms` since the epoch."""
 
     ms: int
 
 
-Start = Edge | Timestamp | Mapping[int, int]
-"""Where to begin; a mapping is a position {partition: next offset}."""
+@dataclass(frozen=True, slots=True)
+class Position:
+    """{partition: next offset} in one topic.
+
+    Attributes:
+        offsets: next offset of each partition.
+        topic_id: Kafka's id of the topic that is meant; empty: not known.
+    """
+
+    offsets: Mapping[int, int]
+    topic_id: bytes = b""
+
+
+Point = Edge | Timestamp | Position
+"""A place in a topic: where to begin, or where to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +67,26 @@ ALL_PARTITIONS = PartitionSelection(frozenset(), 0)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks for, checked for form."""
+    """What a client asks for, checked for form.
+
+    Attributes:
+        stop: where to end; None: never.
+        skips_gaps: go on behind records that are gone, instead of ending.
+    """
 
     topic: str
     partitions: PartitionSelection
-    start: Start
+    start: Point
     where: str
     fields: str
     with_metadata: bool
+    stop: Point | None = None
+    skips_gaps: bool = False
+
+    @property
+    def positions(self) -> list[Position]:
+        """The positions that it names, as start or stop."""
+        return [point for point in (self.start, self.stop) if isinstance(point, Position)]
 
 
 def checked(subscription: pb.Subscription) -> Request:
@@ -74,10 +100,12 @@ def checked(subscription: pb.Subscription) -> Request:
     return Request(
         topic=subscription.topic,
         partitions=_partitions(subscription.partitions) if subscription.HasField("partitions") else ALL_PARTITIONS,
-        start=_start(subscription.start),
+        start=_point("start", subscription.start) or Edge.LATEST,
         where=subscription.query.where,
         fields=subscription.query.fields,
         with_metadata=subscription.with_metadata,
+        stop=_point("stop", subscription.stop) if subscription.HasField("stop") else None,
+        skips_gaps=subscription.on_gap == pb.GAP_POLICY_CONTINUE,
     )
 
 
@@ -108,20 +136,22 @@ def _partitions(selection: pb.PartitionSelection) -> PartitionSelection:
     return PartitionSelection(numbers, and_from)
 
 
-def _start(start: pb.Start) -> Start:
-    kind = start.WhichOneof("start")
-    if kind == "earliest":
-        return Edge.EARLIEST
-    if kind == "timestamp_ms":
-        if start.timestamp_ms < 0:
-            raise InvalidSubscriptionError("start", f"timestamp {start.timestamp_ms} is negative")
-        return Timestamp(start.timestamp_ms)
-    if kind == "position":
-        position = dict(start.position.next_offsets)
-        for number, offset in position.items():
+def _point(part: Literal["start", "stop"], point: pb.Start | pb.Stop) -> Point | None:
+    """A start or stop; None when it says nothing."""
+    if point.HasField("timestamp_ms"):
+        if point.timestamp_ms < 0:
+            raise InvalidSubscriptionError(part, f"timestamp {point.timestamp_ms} is negative")
+        return Timestamp(point.timestamp_ms)
+    if point.HasField("position"):
+        offsets = dict(point.position.next_offsets)
+        for number, offset in offsets.items():
             if number < 0:
-                raise InvalidSubscriptionError("start", f"partition {number} is negative")
+                raise InvalidSubscriptionError(part, f"partition {number} is negative")
             if offset < 0:
-                raise InvalidSubscriptionError("start", f"offset {offset} of partition {number} is negative")
-        return position
-    return Edge.LATEST
+                raise InvalidSubscriptionError(part, f"offset {offset} of partition {number} is negative")
+        return Position(offsets, point.position.topic_id)
+    if point.HasField("latest"):
+        return Edge.LATEST
+    if isinstance(point, pb.Start):
+        return Edge.EARLIEST if point.HasField("earliest") else None
+    raise InvalidSubscriptionError(part, "says nothing; leave it out for a subscription that does not end")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,10 +13,10 @@ import structlog
 from kafka_ws.filter.v1 import filter_pb2 as pb
 from kafka_ws.filter.v1 import filter_pb2_grpc
 
-from filter_service import metrics
+from filter_service import messages, metrics
 from filter_service.errors import DrainingError, SubscriptionIdError
 from filter_service.language import LanguageError
-from filter_service.outbox import Batch, Ended, Item, PositionNote
+from filter_service.outbox import Ended, Item
 from filter_service.rejections import rejection
 from filter_service.requests import check_possible, checked
 from filter_service.stream_writer import StreamWriter
@@ -45,7 +45,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         self._max_query_length = max_query_length
         # With each stream, what ends it: set to the error that its client is told.
         self._sessions: dict[StreamWriter[pb.SessionResponse], asyncio.Future[BaseException]] = {}
-        self._subscribers: dict[StreamWriter[pb.SubscribeResponse], asyncio.Future[BaseException]] = {}
+        self._subscribers: dict[StreamWriter[pb.SubscribeResponse], asyncio.Future[BaseException | None]] = {}
         self._drained_at: float | None = None
         self.idle = asyncio.Event()
         """Set while no stream is open."""
@@ -101,18 +101,24 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         self, request: pb.SubscribeRequest, context: grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse]
     ) -> None:
         """One subscription, until the client goes away."""
-        ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        """Result: why; None: everything before the stop has been told."""
 
-        def convert(item: Item) -> pb.SubscribeResponse | None:
-            if isinstance(item, Batch):
-                return pb.SubscribeResponse(records=_batch(item))
-            if isinstance(item, PositionNote):
-                return pb.SubscribeResponse(
-                    progress=pb.Progress(partition=item.partition, next_offset=item.next_offset)
-                )
-            if not ended.done():
-                ended.set_result(item.reason)
-            return None
+        def convert(item: Item) -> Iterator[pb.SubscribeResponse]:
+            if isinstance(item, Ended):
+                if not ended.done():
+                    ended.set_result(item.reason)
+                return
+            subscription = writer.stream.subscriptions.get(0)
+            message = messages.for_subscriber(item, None if subscription is None else subscription.limit)
+            if message is not None:
+                yield message
+            # Control returns here when the message has been written.
+            if messages.reached(item) and not ended.done():
+                ended.set_result(None)
+
+        def tell_opened(accepted: Accepted) -> None:
+            writer.send(pb.SubscribeResponse(opened=messages.opened(0, accepted)))
 
         writer = StreamWriter[pb.SubscribeResponse](self._subscriptions, context.write, convert)
         self._subscribers[writer] = ended
@@ -126,16 +132,21 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                     writer.stream,
                     0,
                     wanted,
-                    lambda accepted: writer.send(pb.SubscribeResponse(opened=_opened(0, accepted))),
+                    tell_opened,
                 )
             except Exception as error:  # told to the client, whatever it is
                 await _abort(context, error)
+            if not writer.stream.subscriptions:
+                # There is nothing before the stop.
+                await writer.flush()
+                return
             writing = asyncio.create_task(writer.run())
             waited: list[asyncio.Future[Any]] = [writing, ended]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                await _abort(context, ended.result())
-            writing.result()
+            if not ended.done():
+                writing.result()
+            elif (reason := ended.result()) is not None:
+                await _abort(context, reason)
         finally:
             if writing is not None:
                 writing.cancel()
@@ -154,12 +165,16 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         subscriptions = self._subscriptions
         ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
-        def convert(item: Item) -> pb.SessionResponse | None:
-            if isinstance(item, Batch):
-                return _session_records(item)
-            if isinstance(item, PositionNote):
-                return _session_progress(item)
-            return self._closed(writer, item)
+        def convert(item: Item) -> Iterator[pb.SessionResponse]:
+            if isinstance(item, Ended):
+                yield from self._closed(writer, item)
+                return
+            message = messages.for_session(item)
+            if message is not None:
+                yield message
+            for subscription in messages.reached(item) if writer.stream.limited else ():
+                subscriptions.close(writer.stream, subscription.id)
+                yield _completed(subscription.id)
 
         writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert)
         writer.send(self._status())
@@ -214,22 +229,28 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
 
     async def _open(self, writer: StreamWriter[pb.SessionResponse], request: pb.Open) -> None:
         number = request.subscription_id
+
+        def tell_opened(accepted: Accepted) -> None:
+            writer.send(pb.SessionResponse(opened=messages.opened(number, accepted)))
+            if accepted.is_complete:
+                writer.send(_completed(number))
+
         try:
             await self._subscriptions.open(
                 writer.stream,
                 number,
                 checked(request.subscription),
-                lambda accepted: writer.send(pb.SessionResponse(opened=_opened(number, accepted))),
+                tell_opened,
             )
         except Exception as error:  # told to the client, whatever it is
             writer.send(_rejected(number, error))
 
-    def _closed(self, writer: StreamWriter[pb.SessionResponse], item: Ended) -> pb.SessionResponse | None:
+    def _closed(self, writer: StreamWriter[pb.SessionResponse], item: Ended) -> Iterator[pb.SessionResponse]:
         number = item.subscription.id
         if writer.stream.subscriptions.get(number) is not item.subscription:
-            return None
+            return
         self._subscriptions.close(writer.stream, number)
-        return pb.SessionResponse(closed=pb.Closed(subscription_id=number, rejection=rejection(item.reason)))
+        yield pb.SessionResponse(closed=pb.Closed(subscription_id=number, rejection=rejection(item.reason)))
 
     def _status(self) -> pb.SessionResponse:
         return pb.SessionResponse(status=pb.Status(kafka_available=self._subscriptions.kafka_available))
@@ -240,52 +261,12 @@ def _forget(opening: dict[int, asyncio.Task[None]], number: int, task: asyncio.T
         del opening[number]
 
 
-def _opened(number: int, accepted: Accepted) -> pb.Opened:
-    return pb.Opened(
-        subscription_id=number,
-        start=pb.Position(next_offsets=accepted.start),
-        canonical=pb.Query(where=accepted.where, fields=accepted.fields),
-        partition_count=accepted.partition_count,
-    )
+def _completed(number: int) -> pb.SessionResponse:
+    return pb.SessionResponse(completed=pb.Completed(subscription_id=number))
 
 
 def _rejected(number: int, error: BaseException) -> pb.SessionResponse:
     return pb.SessionResponse(rejected=pb.Rejected(subscription_id=number, rejection=rejection(error)))
-
-
-def _batch(batch: Batch) -> pb.RecordBatch:
-    message = pb.RecordBatch(
-        partition=batch.partition,
-        offsets=batch.offsets,
-        timestamps_ms=batch.timestamps,
-        values=batch.values,
-        next_offset=batch.next_offset,
-    )
-    for metadata in batch.metadata or ():
-        message.metadata.add(
-            key=metadata.key, headers=[pb.Header(key=key, value=value) for key, value in metadata.headers]
-        )
-    return message
-
-
-def _session_records(batch: Batch) -> pb.SessionResponse | None:
-    # What is still on its way for a closed subscription must not reach another that was given its number.
-    deliveries = [
-        pb.Delivery(subscription_id=subscription.id, indexes=indexes or ())
-        for subscription, indexes in batch.deliveries
-        if not subscription.closed
-    ]
-    if not deliveries:
-        return None
-    return pb.SessionResponse(records=pb.SessionRecords(batch=_batch(batch), deliveries=deliveries))
-
-
-def _session_progress(note: PositionNote) -> pb.SessionResponse | None:
-    numbers = [subscription.id for subscription in note.subscriptions if not subscription.closed]
-    if not numbers:
-        return None
-    progress = pb.Progress(subscription_ids=numbers, partition=note.partition, next_offset=note.next_offset)
-    return pb.SessionResponse(progress=progress)
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> NoReturn:

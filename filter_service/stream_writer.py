@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 from filter_service.outbox import Item
@@ -19,14 +19,14 @@ class StreamWriter(Generic[ResponseT]):
     Args:
         subscriptions: of the process.
         write: sends one message; waits while the peer does not read (HTTP/2 flow control).
-        convert: makes a message of an outbox item, None for nothing.
+        convert: makes messages of an outbox item, each when the one before has been written.
     """
 
     def __init__(
         self,
         subscriptions: Subscriptions,
         write: Callable[[ResponseT], Awaitable[None]],
-        convert: Callable[[Item], ResponseT | None],
+        convert: Callable[[Item], Iterable[ResponseT]],
     ) -> None:
         self._subscriptions = subscriptions
         self._write = write
@@ -49,6 +49,12 @@ class StreamWriter(Generic[ResponseT]):
         self._control.append(message)
         self._ready.set()
 
+    async def flush(self) -> None:
+        """Writes what `send` has queued."""
+        while self._control:
+            await self._write(self._control.popleft())
+        self._drained.set()
+
     async def run(self) -> None:
         """Writes until cancelled or the peer is gone."""
         while True:
@@ -58,12 +64,9 @@ class StreamWriter(Generic[ResponseT]):
             # The outbox is looked at first: what it holds was put there before later control messages, and a
             # subscription's `opened` is queued before its first record can be in the outbox.
             items = self.stream.outbox.take()
-            while self._control:
-                await self._write(self._control.popleft())
-            self._drained.set()
+            await self.flush()
             for item in items:
-                message = self._convert(item)
-                if message is not None:
+                for message in self._convert(item):
                     await self._write(message)
                 self.stream.outbox.sent(item)
             self._subscriptions.resume_parked(self.stream)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from filter_service.language import Rule
+from filter_service.limit import Limit
 from filter_service.outbox import Outbox
 from filter_service.projection import Projection
 
@@ -23,6 +24,9 @@ class Subscription:
         rule: which records.
         projection: how much of each; None for the whole record.
         with_metadata: whether keys and headers are delivered.
+        skips_gaps: whether to go on, with a notice, behind records that are gone.
+        limit: where it ends, looked after on the event loop; None: nowhere. With one, partitions that appear later are
+            not read.
         outbox: of the stream the subscription belongs to.
         closed: set on the event loop when the client has closed it; readers forget it at their next command.
     """
@@ -33,4 +37,6 @@ class Subscription:
     projection: Projection | None
     with_metadata: bool
     outbox: Outbox
+    skips_gaps: bool = False
+    limit: Limit | None = None
     closed: bool = field(default=False)

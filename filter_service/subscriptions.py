@@ -14,17 +14,18 @@ from filter_service.catch_up import CatchUpReaders
 from filter_service.config import FilterSettings
 from filter_service.errors import (
     DrainingError,
-    InvalidSubscriptionError,
     KafkaUnavailableError,
-    PositionGoneError,
     TooManySubscriptionsError,
+    TopicReplacedError,
 )
-from filter_service.kafka_source import KafkaLookups, Partition
+from filter_service.kafka_source import KafkaLookups
 from filter_service.language import InvalidSyntaxError, Rule, Selection, compile_fields, compile_where
+from filter_service.limit import Limit
 from filter_service.live_reader import LiveReader
-from filter_service.outbox import Outbox
+from filter_service.offsets import MissingRecords, resolve
+from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
-from filter_service.requests import Edge, PartitionSelection, Request, Timestamp
+from filter_service.requests import PartitionSelection, Request
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
 
@@ -34,12 +35,26 @@ INLINE_QUERY_LENGTH = 512
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the client is told when the subscription is open."""
+    """What the client is told when the subscription is open.
+
+    Attributes:
+        start: {partition: first offset}.
+        stop: {partition: offset before which it ends}; None: never.
+        where, fields: in canonical form.
+        partition_count: number of partitions the topic has.
+        topic_id: Kafka's id of the topic; empty: not known.
+        missing: what was asked for and is gone.
+        is_complete: whether there is nothing before the stop.
+    """
 
     start: dict[int, int]
+    stop: dict[int, int] | None
     where: str
     fields: str
     partition_count: int
+    topic_id: bytes
+    missing: list[MissingRecords]
+    is_complete: bool
 
 
 async def compile_query(where: str, fields: str, max_length: int) -> tuple[Rule, Selection | None]:
@@ -73,6 +88,8 @@ class Stream:
         self.subscriptions: dict[int, Subscription] = {}
         self.opening = 0
         """Subscriptions that are on their way to be in `subscriptions`."""
+        self.limited = 0
+        """Subscriptions that end somewhere."""
 
 
 class Subscriptions:
@@ -106,7 +123,7 @@ class Subscriptions:
             lookups,
             settings.filter_metadata_interval_sec,
             settings.filter_missing_topic_interval_sec,
-            self._grown,
+            self,
         )
         self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
         self.draining = False
@@ -157,11 +174,11 @@ class Subscriptions:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
         count = await self.catalog.use(request.topic)
         try:
-            if isinstance(request.start, Mapping) and any(number >= count for number in request.start):
+            if any(number >= count for position in request.positions for number in position.offsets):
                 # Another replica may have seen a new partition sooner than this one.
                 count = await self.catalog.look_again(request.topic)
-            covered = [number for number in range(count) if request.partitions.covers(number)]
-            starts, ends = await self._resolve(request, covered)
+            await self._check_topic(request)
+            found = await resolve(self._lookups, request, count)
         except BaseException:
             self.catalog.release(request.topic)
             raise
@@ -172,14 +189,36 @@ class Subscriptions:
             None if selection is None else Projection(selection),
             request.with_metadata,
             stream.outbox,
+            request.skips_gaps,
+            None if found.stops is None else Limit(found.starts, found.stops),
         )
+        is_complete = subscription.limit is not None and subscription.limit.is_reached
+        opened(
+            Accepted(
+                found.starts,
+                found.stops,
+                rule.canonical,
+                "" if selection is None else selection.canonical,
+                count,
+                self.catalog.id(request.topic),
+                found.missing,
+                is_complete,
+            )
+        )
+        if is_complete:
+            self.catalog.release(request.topic)
+            return
         stream.subscriptions[subscription_id] = subscription
+        stream.limited += subscription.limit is not None
         self._of_topic.setdefault(request.topic, {})[subscription] = request.partitions
         metrics.SUBSCRIPTIONS.inc()
-        opened(Accepted(starts, rule.canonical, "" if selection is None else selection.canonical, count))
-        for number, offset in starts.items():
-            at_end = offset >= ends[number]
-            self._live.attach(subscription, number, offset, begin=ends[number] if at_end else None)
+        for gone in found.missing:
+            stream.outbox.offer(Missing(subscription, gone.partition, gone.first, gone.end))
+        for number, offset in found.starts.items():
+            if found.stops is not None and offset >= found.stops[number]:
+                continue
+            at_end = offset >= found.ends[number]
+            self._live.attach(subscription, number, offset, begin=found.ends[number] if at_end else None)
         # Partitions that appeared while the offsets were being looked up.
         self._attach_new(subscription, request.partitions, count, self.catalog.count(request.topic))
 
@@ -188,6 +227,7 @@ class Subscriptions:
         subscription = stream.subscriptions.pop(subscription_id, None)
         if subscription is None:
             return
+        stream.limited -= subscription.limit is not None
         subscription.closed = True
         self._live.forget(subscription)
         self._catch_up.forget(subscription)
@@ -210,35 +250,39 @@ class Subscriptions:
             if not parked.subscription.closed:
                 self._live.attach(parked.subscription, parked.partition, parked.position)
 
-    async def _resolve(self, request: Request, covered: list[int]) -> tuple[dict[int, int], dict[int, int]]:
-        """Start and end offsets of the covered partitions."""
-        partitions: list[Partition] = [(request.topic, number) for number in covered]
-        start = request.start
-        if isinstance(start, Mapping):
-            missing = [number for number in start if request.partitions.covers(number) and number not in covered]
-            if missing:
-                raise InvalidSubscriptionError("start", f"{request.topic} has no partition {min(missing)}")
-        ends = {number: end for (_, number), end in (await self._lookups.end_offsets(partitions)).items()}
-        if start is Edge.LATEST:
-            return dict(ends), ends
-        if isinstance(start, Timestamp):
-            found = await self._lookups.offsets_at(partitions, start.ms)
-            return {number: offset for (_, number), offset in found.items()}, ends
-        begins = {number: first for (_, number), first in (await self._lookups.beginning_offsets(partitions)).items()}
-        if start is Edge.EARLIEST:
-            return begins, ends
-        assert isinstance(start, Mapping), "the only kind left"  # noqa: S101
-        starts = {number: start.get(number, 0) for number in covered}
-        for number, offset in starts.items():
-            if offset < begins[number]:
-                raise PositionGoneError(number, offset, begins[number])
-        return starts, ends
+    async def _check_topic(self, request: Request) -> None:
+        """Whether the topic is the one that the request's positions belong to.
+
+        Raises:
+            KafkaUnavailableError: Kafka did not answer.
+            TopicReplacedError: it is not.
+        """
+        meant = {position.topic_id for position in request.positions if position.topic_id}
+        if meant and meant != {await self.catalog.current_id(request.topic)}:
+            raise TopicReplacedError(request.topic)
 
     def _attach_new(self, subscription: Subscription, selection: PartitionSelection, known: int, now: int) -> None:
         for number in range(known, now):
-            if selection.covers(number):
+            if selection.covers(number) and subscription.limit is None:
                 self._live.attach(subscription, number, 0, begin=0)
 
-    def _grown(self, topic: str, known: int, now: int) -> None:
+    # ---- CatalogListener
+
+    def grown(self, topic: str, known: int, now: int) -> None:
+        """A topic has appeared, or has more partitions."""
+        self.identified(topic)
         for subscription, selection in self._of_topic.get(topic, {}).items():
             self._attach_new(subscription, selection, known, now)
+
+    def identified(self, topic: str) -> None:
+        """What is told of a topic has changed."""
+        by_outbox: dict[Outbox, list[Subscription]] = {}
+        for subscription in self._of_topic.get(topic, {}):
+            by_outbox.setdefault(subscription.outbox, []).append(subscription)
+        for outbox, subscriptions in by_outbox.items():
+            outbox.offer(TopicNote(subscriptions, self.catalog.id(topic), self.catalog.count(topic)))
+
+    def replaced(self, topic: str) -> None:
+        """A topic was deleted and created again: nobody's position holds."""
+        for subscription in self._of_topic.get(topic, {}):
+            subscription.outbox.offer(Ended(subscription, TopicReplacedError(topic)))

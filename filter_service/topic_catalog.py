@@ -1,14 +1,14 @@
-"""How many partitions each subscribed topic has, kept up to date.
+"""What is known of the subscribed topics: how many partitions they have, and their ids; kept up to date.
 
-Lives on the event loop. Kafka tells nobody when a topic or partition is created, so topics in use are looked at
-periodically: often those that do not exist yet, now and then the others.
+Lives on the event loop. Kafka tells nobody when a topic or partition is created or deleted, so topics in use are looked
+at periodically: often those that do not exist yet, now and then the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -17,29 +17,50 @@ from filter_service.kafka_source import KafkaLookups, is_possible_topic
 
 log = structlog.get_logger(__name__)
 
-GrowthListener = Callable[[str, int, int], None]
-"""Takes (topic, partitions known before, partitions now)."""
+ID_WAIT_SEC = 0.25
+"""How long a new subscription waits for a topic's id. Without it positions cannot be told from those in a deleted topic
+of the same name; a broker that keeps none (librdkafka's mock) must not hold anybody up for longer."""
+
+
+class CatalogListener(Protocol):
+    """Who is told about topics in use."""
+
+    def grown(self, topic: str, known: int, now: int) -> None:
+        """A topic has appeared, or has more partitions than were known."""
+
+    def identified(self, topic: str) -> None:
+        """The id of a topic has become known."""
+
+    def replaced(self, topic: str) -> None:
+        """A topic was deleted and created again."""
+
+
+@dataclass(slots=True)
+class _Topic:
+    users: int = 0
+    partition_count: int = 0
+    id: bytes = b""
+    looking: asyncio.Task[None] | None = field(default=None)
 
 
 class TopicCatalog:
-    """Partition counts of the topics in use.
+    """The topics in use.
 
     Args:
         lookups: to ask Kafka with.
         metadata_interval: seconds between looks at topics that exist.
         missing_topic_interval: seconds between looks at those that do not.
-        grown: told when a topic in use has appeared or has more partitions.
+        listener: is told what has changed.
     """
 
     def __init__(
-        self, lookups: KafkaLookups, metadata_interval: float, missing_topic_interval: float, grown: GrowthListener
+        self, lookups: KafkaLookups, metadata_interval: float, missing_topic_interval: float, listener: CatalogListener
     ) -> None:
         self._lookups = lookups
         self._metadata_interval = metadata_interval
         self._missing_topic_interval = missing_topic_interval
-        self._grown = grown
-        self._users: Counter[str] = Counter()
-        self._counts: dict[str, int] = {}
+        self._listener = listener
+        self._topics: dict[str, _Topic] = {}
 
     async def use(self, topic: str) -> int:
         """Watches a topic until `release`; returns its number of partitions, 0 when it does not exist.
@@ -47,14 +68,17 @@ class TopicCatalog:
         Raises:
             KafkaUnavailableError: Kafka did not answer; the topic is not watched.
         """
-        self._users[topic] += 1
+        known = self._topics.setdefault(topic, _Topic())
+        known.users += 1
         try:
-            if not self._counts.get(topic):
+            if not known.partition_count:
                 self._learn(await self._lookups.partition_counts([topic]))
+            if known.partition_count and not known.id:
+                await self._identify(topic, known)
         except BaseException:
             self.release(topic)
             raise
-        return self._counts[topic]
+        return known.partition_count
 
     async def look_again(self, topic: str) -> int:
         """Asks Kafka about a topic in use now; returns its number of partitions.
@@ -65,19 +89,37 @@ class TopicCatalog:
         self._learn(await self._lookups.partition_counts([topic]))
         return self.count(topic)
 
+    async def current_id(self, topic: str) -> bytes:
+        """Asks Kafka for a topic's id now; empty when it does not exist.
+
+        Raises:
+            KafkaUnavailableError: Kafka did not answer.
+        """
+        ids = await self._lookups.topic_ids([topic])
+        self._learn_ids(ids)
+        return ids[topic]
+
     def release(self, topic: str) -> None:
         """Undoes one `use`."""
-        self._users[topic] -= 1
-        if self._users[topic] <= 0:
-            del self._users[topic]
-            self._counts.pop(topic, None)
+        known = self._topics[topic]
+        known.users -= 1
+        if not known.users:
+            del self._topics[topic]
+            if known.looking is not None:
+                known.looking.cancel()
 
     def count(self, topic: str) -> int:
         """The number of partitions as known now."""
-        return self._counts.get(topic, 0)
+        known = self._topics.get(topic)
+        return 0 if known is None else known.partition_count
+
+    def id(self, topic: str) -> bytes:
+        """The topic's id as known now; empty: not known."""
+        known = self._topics.get(topic)
+        return b"" if known is None else known.id
 
     async def watch(self) -> None:
-        """Looks for new topics and partitions until cancelled."""
+        """Looks for changes until cancelled."""
         loop = asyncio.get_running_loop()
         next_full = loop.time() + self._metadata_interval
         while True:
@@ -85,18 +127,59 @@ class TopicCatalog:
             full = loop.time() >= next_full
             if full:
                 next_full = loop.time() + self._metadata_interval
-            wanted = [t for t in self._users if (full or not self._counts.get(t)) and is_possible_topic(t)]
-            if not wanted:
-                continue
+            possible = {name: known for name, known in self._topics.items() if is_possible_topic(name)}
+            wanted = [name for name, known in possible.items() if full or not known.partition_count]
+            identified = [name for name, known in possible.items() if full and known.id]
             try:
-                self._learn(await self._lookups.partition_counts(wanted))
+                if identified:
+                    self._learn_ids(await self._lookups.topic_ids(identified))
+                if wanted:
+                    self._learn(await self._lookups.partition_counts(wanted))
             except KafkaUnavailableError as error:
                 log.warning("topics cannot be looked up", problem=str(error))
 
     def _learn(self, counts: dict[str, int]) -> None:
         for topic, count in counts.items():
-            known = self._counts.get(topic, 0)
-            if topic in self._users and (count > known or topic not in self._counts):
-                self._counts[topic] = count
-                if count > known:
-                    self._grown(topic, known, count)
+            known = self._topics.get(topic)
+            if known is None or count == known.partition_count:
+                continue
+            if 0 < count < known.partition_count:
+                # Partitions are never removed.
+                self._replaced(topic, known)
+            elif count > known.partition_count:
+                before, known.partition_count = known.partition_count, count
+                if not known.id:
+                    self._look_for_id(topic, known)
+                self._listener.grown(topic, before, count)
+
+    def _learn_ids(self, ids: dict[str, bytes]) -> None:
+        for topic, topic_id in ids.items():
+            known = self._topics.get(topic)
+            if known is None or not topic_id or topic_id == known.id:
+                continue
+            if known.id:
+                self._replaced(topic, known)
+            else:
+                known.id = topic_id
+                self._listener.identified(topic)
+
+    def _replaced(self, topic: str, known: _Topic) -> None:
+        log.warning("topic was deleted and created again", topic=topic)
+        known.id, known.partition_count = b"", 0
+        self._listener.replaced(topic)
+
+    async def _identify(self, topic: str, known: _Topic) -> None:
+        """Waits for the id, but not for long."""
+        looking = self._look_for_id(topic, known)
+        await asyncio.wait([looking], timeout=ID_WAIT_SEC)
+
+    def _look_for_id(self, topic: str, known: _Topic) -> asyncio.Task[None]:
+        if known.looking is None:
+            known.looking = asyncio.create_task(self._ask_for_id(topic))
+        return known.looking
+
+    async def _ask_for_id(self, topic: str) -> None:
+        try:
+            await self.current_id(topic)
+        except KafkaUnavailableError as error:
+            log.debug("no topic id", topic=topic, problem=str(error))

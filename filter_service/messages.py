@@ -1,0 +1,142 @@
+"""From what is in an outbox to the contract's messages. Pure; used by the servicer on the event loop.
+
+What lies behind a subscription's stop is cut off here, and `reached` says of which subscriptions all has been told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from kafka_ws.filter.v1 import filter_pb2 as pb
+
+from filter_service.limit import Limit
+from filter_service.outbox import Batch, Missing, PositionNote, TopicNote
+from filter_service.subscription import Subscription
+from filter_service.subscriptions import Accepted
+
+Told = Batch | PositionNote | Missing | TopicNote
+"""Items that become one message."""
+
+
+def opened(number: int, accepted: Accepted) -> pb.Opened:
+    """That a subscription is open."""
+    message = pb.Opened(
+        subscription_id=number,
+        start=pb.Position(next_offsets=accepted.start, topic_id=accepted.topic_id),
+        canonical=pb.Query(where=accepted.where, fields=accepted.fields),
+        partition_count=accepted.partition_count,
+    )
+    if accepted.stop is not None:
+        message.stop.CopyFrom(pb.Position(next_offsets=accepted.stop, topic_id=accepted.topic_id))
+    return message
+
+
+def for_session(item: Told) -> pb.SessionResponse | None:
+    """What a session is told; None: nothing that it may see.
+
+    What is still on its way for a closed subscription is left out: its number may have been given to another.
+    """
+    if isinstance(item, Batch):
+        deliveries = [
+            pb.Delivery(subscription_id=subscription.id, indexes=indexes or ())
+            for subscription, indexes in _cut(item)
+            if not subscription.closed
+        ]
+        if not deliveries:
+            return None
+        batch = _record_batch(item, item.next_offset)
+        return pb.SessionResponse(records=pb.SessionRecords(batch=batch, deliveries=deliveries))
+    if isinstance(item, Missing):
+        if item.subscription.closed:
+            return None
+        return pb.SessionResponse(gap=_gap(item, (item.subscription.id,)))
+    numbers = [subscription.id for subscription in item.subscriptions if not subscription.closed]
+    if not numbers:
+        return None
+    if isinstance(item, PositionNote):
+        progress = pb.Progress(subscription_ids=numbers, partition=item.partition, next_offset=item.next_offset)
+        return pb.SessionResponse(progress=progress)
+    return pb.SessionResponse(topic_changed=_topic_changed(item, numbers))
+
+
+def for_subscriber(item: Told, limit: Limit | None) -> pb.SubscribeResponse | None:
+    """What a `Subscribe` call is told, whose only subscription has this limit; None: nothing that it may see."""
+    if isinstance(item, Batch):
+        if limit is None:
+            return pb.SubscribeResponse(records=_record_batch(item, item.next_offset))
+        kept = limit.cut(item.partition, item.offsets, None)
+        if kept is not None:
+            item = _first(item, len(kept))
+        position = limit.position(item.partition, item.next_offset)
+        return pb.SubscribeResponse(records=_record_batch(item, position)) if item.values else None
+    if isinstance(item, PositionNote):
+        position = item.next_offset if limit is None else limit.position(item.partition, item.next_offset)
+        return pb.SubscribeResponse(progress=pb.Progress(partition=item.partition, next_offset=position))
+    if isinstance(item, Missing):
+        return pb.SubscribeResponse(gap=_gap(item, ()))
+    return pb.SubscribeResponse(topic_changed=_topic_changed(item, ()))
+
+
+def reached(item: Told) -> list[Subscription]:
+    """Notes how far an item, now told, has brought its subscriptions; returns those of which all has been told."""
+    if isinstance(item, Batch):
+        subscriptions = [subscription for subscription, _ in item.deliveries]
+    elif isinstance(item, PositionNote):
+        subscriptions = item.subscriptions
+    else:
+        return []
+    complete = []
+    for subscription in subscriptions:
+        limit = subscription.limit
+        if limit is not None:
+            limit.advance(item.partition, item.next_offset)
+            if limit.is_reached and not subscription.closed:
+                complete.append(subscription)
+    return complete
+
+
+def _cut(batch: Batch) -> Iterator[tuple[Subscription, Sequence[int] | None]]:
+    """The deliveries of a batch without what lies behind a stop."""
+    for subscription, indexes in batch.deliveries:
+        limit = subscription.limit
+        kept = indexes if limit is None else limit.cut(batch.partition, batch.offsets, indexes)
+        if kept is None or len(kept):
+            yield subscription, kept
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    return Batch(
+        batch.partition,
+        batch.offsets[:count],
+        batch.timestamps[:count],
+        batch.values[:count],
+        None if batch.metadata is None else batch.metadata[:count],
+        batch.deliveries,
+        batch.next_offset,
+        batch.size,
+    )
+
+
+def _record_batch(batch: Batch, next_offset: int) -> pb.RecordBatch:
+    message = pb.RecordBatch(
+        partition=batch.partition,
+        offsets=batch.offsets,
+        timestamps_ms=batch.timestamps,
+        values=batch.values,
+        next_offset=next_offset,
+    )
+    for metadata in batch.metadata or ():
+        message.metadata.add(
+            key=metadata.key, headers=[pb.Header(key=key, value=value) for key, value in metadata.headers]
+        )
+    return message
+
+
+def _gap(missing: Missing, numbers: Iterable[int]) -> pb.Gap:
+    return pb.Gap(
+        subscription_ids=numbers, partition=missing.partition, from_offset=missing.first, to_offset=missing.end
+    )
+
+
+def _topic_changed(note: TopicNote, numbers: Iterable[int]) -> pb.TopicChanged:
+    return pb.TopicChanged(subscription_ids=numbers, topic_id=note.topic_id, partition_count=note.partition_count)

@@ -32,6 +32,7 @@ _SECRET_TEXT = re.compile(
     r"(?P<kept>\b(?:bearer|basic)\s+|[?&;\s](?:ticket|token|secret|password)=)[^\s&;,'\"<>]+"
     r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+"  # a JSON Web Token: `{"` in base64url
     r"|\b[0-9a-f]{64}\b"  # a ticket
+    r"|(?<![A-Za-z0-9])kwr_[A-Za-z0-9_-]+"  # a resume credential
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -43,7 +44,7 @@ def redact_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
     A value is secret when the last word of its key says so (`ticket`, `redis_password`, `X-Auth-Token`; not
     `ticket_address`), at any depth of mappings and lists. In all other texts, tracebacks included, tokens, tickets,
-    `Authorization` values, `ticket=...` parameters and private keys are blanked where they stand.
+    resume credentials, `Authorization` values, `ticket=...` parameters and private keys are blanked where they stand.
     """
     return {key: _redacted(key, value, 0) for key, value in event.items()}
 

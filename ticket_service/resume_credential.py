@@ -1,9 +1,10 @@
 """Resume credentials: what admits a client to one topic again, when its ticket is used up.
 
 A browser's `EventSource` repeats the URL with the used ticket; the credential is in its `Last-Event-ID`. Called by the
-servicer, on the event loop. A credential is 18 random bytes in URL-safe base64 (24 characters, no padding, no dot).
-The store holds its SHA-256 and what it stands for: tenant, topic, the token's expiry. It may be presented any number
-of times, for its topic, until the token expires, its longest life ends, or its entry is deleted from Redis.
+servicer, on the event loop. A credential is `kwr_` and 18 random bytes in URL-safe base64 (28 characters, no padding,
+no dot); by how it begins, redaction and secret scanners know it wherever it turns up. The store holds its SHA-256 and
+what it stands for: tenant, topic, the token's expiry. It may be presented any number of times, for its topic, until
+the token expires, its longest life ends, or its entry is deleted from Redis.
 """
 
 import hashlib
@@ -16,19 +17,22 @@ from ticket_service.errors import InvalidTicketError
 from ticket_service.grant import Purpose
 from ticket_service.sealed_grants import SealedGrants
 
+_PREFIX = "kwr_"
+"""Kafka WS, resume. `runtime.redaction` blanks what begins so."""
+
 _RANDOM_BYTES = 18
 """144 bits, beyond guessing; a multiple of 3, so that base64 has no spare bits and every text is another credential.
 
 Not more, as every server-sent event carries it.
 """
-_CREDENTIAL = re.compile(r"[A-Za-z0-9_-]{24}")
+_CREDENTIAL = re.compile(_PREFIX + r"[A-Za-z0-9_-]{24}")
 _TOPIC_LENGTH_LIMIT = 249
 """Characters; Kafka's. Bounds what a client can make us store."""
 
 
 def new_credential() -> str:
     """A fresh credential from the system's secure random source."""
-    return secrets.token_urlsafe(_RANDOM_BYTES)
+    return _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def is_credential(text: str) -> bool:

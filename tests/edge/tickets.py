@@ -95,7 +95,7 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
     def _new_credential(self, grant: ticket_pb2.Grant, topic: str) -> str:
         if not topic.startswith(f"{grant.tenant}."):
             return ""
-        credential = secrets.token_urlsafe(18)
+        credential = "kwr_" + secrets.token_urlsafe(18)
         self.resumable[credential] = Resumable(grant, topic)
         return credential
 

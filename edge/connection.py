@@ -15,7 +15,7 @@ A stream with an end is CATCHING UP all the time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from kafka_ws.filter.v1 import filter_pb2
 
 from edge import metrics
 from edge.errors import CloseCode, StreamEndedError
+from edge.position import Position
 from edge.position_token import TokenPosition
 from edge.slow_consumer import LagWatch, Marks, Pace, SlowConsumer
 from edge.stream_request import StreamRequest
@@ -119,9 +120,14 @@ class Connection:
                 if request.start is None:
                     # Before the answer, so that nothing that is produced after it passes by.
                     self._shared.fan_out.attach(self)
+                    self._tell_first(self._shared, self._shared.position)
                     return
-            self._private = self._subscriptions.open_private(request, self._shared, self)
-            await self._subscriptions.wait_open(self._private, self)
+            self._private = private = self._subscriptions.open_private(request, self._shared, self)
+            await self._subscriptions.wait_open(private, self)
+            self._tell_first(private, private.beginning)
+            if request.stop is not None:
+                # What `latest` or a time has meant stays, also when all of it has been received by now.
+                self._stop_at(private.stops)
         except BaseException:
             self.release()
             raise
@@ -134,6 +140,17 @@ class Connection:
             output.write(b"".join(early))
         if self._ending is not None:
             self._close(self._ending)
+
+    def _tell_first(self, subscription: Subscription, position: Position) -> None:
+        """Puts the position where the stream begins before all else: who is cut off at once resumes from there."""
+        data = subscription.encoder.position(position)
+        if data:
+            self._early.insert(0, data)
+            self._early_size += len(data)
+
+    def _stop_at(self, stops: Mapping[int, int]) -> None:
+        stop = filter_pb2.Stop(position=filter_pb2.Position(next_offsets=stops))
+        self._request = replace(self._request, stop=stop)
 
     def release(self) -> None:
         """The socket is gone, or on its way: nothing more is written to it. May be called any number of times."""
@@ -148,11 +165,9 @@ class Connection:
 
     @property
     def stops(self) -> filter_pb2.Position | None:
-        """Where the stream ends, as resolved; None: nowhere."""
+        """Where the stream ends, as resolved when it was opened; None: nowhere."""
         stop = self._request.stop
-        if stop is None:
-            return None
-        return filter_pb2.Position(next_offsets=self._private.stops) if self._private is not None else stop.position
+        return None if stop is None else stop.position
 
     @property
     def waiting_bytes(self) -> int:
@@ -221,9 +236,7 @@ class Connection:
         self._position = TokenPosition(source.fan_out.detach(self), source.position.topic_id)
         if self._private is not None:
             if self._request.stop is not None:
-                # What `latest` has meant stays.
-                stop = filter_pb2.Stop(position=filter_pb2.Position(next_offsets=self._private.stops))
-                self._request = replace(self._request, stop=stop)
+                self._stop_at(self._private.stops)
             self._subscriptions.release(self._private, self)
             self._private = None
         if not self._lagging:

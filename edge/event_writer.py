@@ -29,6 +29,9 @@ class EventWriter:
 
     def write(self, data: bytes) -> int:
         """Writes whole events; as `SocketWriter.write`."""
+        if not data:
+            # An empty chunk would end the body.
+            return self._output.waiting
         body = data.replace(CREDENTIAL_MARK, self._credential)
         return self._output.write(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
 

@@ -73,7 +73,7 @@ class FilterClient:
     def open(self, subscriber: Subscriber) -> None:
         """Has a subscription served from now on. It is told when a leg begins (`began`) or it cannot be (`ended`)."""
         self._subscribers[subscriber] = None
-        subscriber.legs = [Leg(subscriber, share) for share in self._shares(subscriber)]
+        subscriber.legs = [Leg(subscriber, share) for share in self._first_shares(subscriber)]
         for leg in subscriber.legs:
             # The first that cannot be placed may have ended it all.
             if subscriber in self._subscribers:
@@ -241,6 +241,15 @@ class FilterClient:
         """Who should serve what of a subscription now; never empty."""
         count = self._partition_counts.get(subscriber.topic, 0)
         return spread(subscriber.topic, count, self._replicas.ready) or [Share("")]
+
+    def _first_shares(self, subscriber: Subscriber) -> list[Share]:
+        """As `_shares`, but one for all partitions where records flow before it is known where they begin.
+
+        Else positions would be told in which the partitions of legs that are not open yet are missing.
+        """
+        is_known = subscriber.start is not None and subscriber.start.HasField("position")
+        is_live = subscriber.start is None and subscriber.stop is None
+        return self._shares(subscriber) if is_known or is_live else [Share("")]
 
     def _respread(self, subscriber: Subscriber, cause: str) -> None:
         """Opens legs as they should be; those that are keep serving until all others are open."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from kafka_ws.filter.v1 import filter_pb2
@@ -30,6 +30,8 @@ PARAMETERS = ("where", "fields", "format", "from", "until", "on_gap")
 _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 _ISO_8601 = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 """How a time, and nothing else that is allowed, begins."""
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 _ABSENT = Parameter()
 
@@ -127,6 +129,14 @@ def stop_at(position: TokenPosition) -> filter_pb2.Stop:
     return filter_pb2.Stop(position=_position(position))
 
 
+def is_over(request: StreamRequest) -> bool:
+    """Whether nothing is left between start and stop, both being positions."""
+    if request.start is None or request.stop is None:
+        return False
+    reached = request.start.position.next_offsets
+    return all(offset <= reached.get(partition, 0) for partition, offset in request.stop.position.next_offsets.items())
+
+
 def _invalid(name: str, problem: str) -> StreamEndedError:
     return StreamEndedError(CloseCode.INVALID_SYNTAX, f"invalid {name}: {problem}")
 
@@ -177,7 +187,7 @@ def _point(name: str, topic: str, text: str) -> int | TokenPosition:
             raise _invalid(name, "it looks like a time, but is none of ISO 8601") from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        milliseconds = int(moment.timestamp() * 1000)
+        milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
         if milliseconds < 0:
             raise _invalid(name, "it lies before 1970")
         return milliseconds

@@ -54,6 +54,7 @@ class Subscription:
         is_patient: whether to wait for a replica when none can serve it the first time.
 
     Attributes:
+        beginning: where it begins; complete once it is open.
         position: behind everything received.
         fan_out: the sockets that get the records now.
         users: the sockets that need it, those in their handshake and those that have fallen behind included.
@@ -88,6 +89,7 @@ class Subscription:
         self.next_legs: list[Leg] = []
         # A position is known before it is open: a slow socket may leave at once.
         given = start.position if start is not None and start.HasField("position") else filter_pb2.Position()
+        self.beginning = Position(given.next_offsets, given.topic_id)
         self.position = Position(given.next_offsets, given.topic_id)
         self.fan_out = FanOut(writer, given.next_offsets)
         self.shared = shared
@@ -133,6 +135,9 @@ class Subscription:
         self.position.begin(start)
         self.fan_out.given.begin(start)
         self._identify(opened.start.topic_id)
+        if not self._opened.done():
+            self.beginning.begin(start)
+            self.beginning.topic_id = self.position.topic_id
         if opened.HasField("stop"):
             for partition, offset in opened.stop.next_offsets.items():
                 self.stops.setdefault(partition, offset)
@@ -168,6 +173,10 @@ class Subscription:
 
     def completed(self) -> None:
         """Everything before the stop has been received."""
+        for partition, offset in self.stops.items():
+            self.position.advance(partition, offset)
+        # Who comes again from there is told that there is no more, whatever the last records were.
+        self.fan_out.append_notice(self.encoder.position(self.position))
         self.fan_out.flush()
         self.ended(StreamEndedError.of(CloseCode.NORMAL))
 

@@ -5,16 +5,15 @@ has seen in `Last-Event-ID`. So the id is
 
     <position> "." <resume credential> [ "." <position at which the stream ends> ]
 
-and with it nothing is missed, and nothing comes twice. Clients that can send headers may use `Authorization: Bearer`
-instead of a ticket. Errors are HTTP statuses with the close code in the body; what ends an open stream is told by an
-event of the type `close`. (HTML Living Standard, section 9.2.)
+and with it nothing is missed, and nothing comes twice. The first event tells one, before any record. Clients that can
+send headers may use `Authorization: Bearer` instead of a ticket. Errors are HTTP statuses with the close code in the
+body; what ends an open stream is told by an event of the type `close`. (HTML Living Standard, section 9.2.)
 """
 
 from __future__ import annotations
 
-from asyncio import Future
+import asyncio
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -25,14 +24,14 @@ from tornado.routing import Matcher
 
 from edge import metrics
 from edge.encoding import closing_event
-from edge.errors import CloseCode, RefusedError, StreamEndedError
+from edge.errors import CloseCode, RefusedError, StreamEndedError, UnavailableError
 from edge.event_writer import EventWriter
-from edge.handlers.stream import PREFIX, StreamHandler
+from edge.handlers.stream import NO_CLOSE_FRAME, PREFIX, StreamHandler
 from edge.keep_alive import Sign
 from edge.position_token import PositionTokenError, TokenPosition, decode, encode
 from edge.query import Parameter
 from edge.socket_writer import SocketWriter
-from edge.stream_request import StreamRequest, Transport, parse, start_at, stop_at
+from edge.stream_request import StreamRequest, Transport, is_over, parse, start_at, stop_at
 from edge.ticket_client import Admission
 
 _log = structlog.get_logger(__name__)
@@ -47,7 +46,10 @@ _RETRY = b"retry: 1000\n\n"
 
 _READ_SIZE = 4096
 
-_STATUSES = {
+_LAST_WORDS_SEC = 5.0
+"""How long a client may take to take what waits for it, the `close` event included; as Tornado's for WebSockets."""
+
+_STATUSES: dict[int, HTTPStatus] = {
     CloseCode.NORMAL: HTTPStatus.NO_CONTENT,
     CloseCode.FORBIDDEN_TOPIC: HTTPStatus.FORBIDDEN,
     CloseCode.POSITION_GONE: HTTPStatus.GONE,
@@ -90,7 +92,8 @@ class EventsHandler(StreamHandler):
         super().initialize(edge)
         self._stream: IOStream | None = None
         self._output: EventWriter | None = None
-        self._has_ended = False
+        self._ended: StreamEndedError | None = None
+        self._last_words: asyncio.TimerHandle | None = None
 
     async def get(self) -> None:
         """Checks, opens, and answers; returns when the stream has ended."""
@@ -125,16 +128,32 @@ class EventsHandler(StreamHandler):
     async def _admit(self, topic: str, ticket: Parameter, last: _LastEvent) -> Admission:
         """Who the client is: by its token, by what it resumes with, or by its ticket."""
         authorization = self.request.headers.get("Authorization", "")
-        if authorization:
+        # Browsers add `Basic` by themselves where a proxy has asked for it.
+        if authorization.partition(" ")[0].lower() == "bearer":
             return await self.edge.tickets.verify(authorization, topic)
         if last.credential:
-            return await self.edge.tickets.resume(last.credential, topic)
+            try:
+                return await self.edge.tickets.resume(last.credential, topic)
+            except UnavailableError:
+                raise
+            except RefusedError:
+                # Whoever has got a new ticket may still name its last event.
+                if ticket.value is None:
+                    raise
         return await self._redeem(ticket, topic)
 
+    def refuse(self, refused: RefusedError) -> None:
+        """Answers with an error; 503 with the code that a WebSocket would be closed with."""
+        if isinstance(refused, UnavailableError):
+            _log.info("refused", why=str(refused), endpoint=self.endpoint)
+            self.send_json(refused.status, {"message": refused.message, "code": CloseCode.UNAVAILABLE})
+        else:
+            super().refuse(refused)
+
     def _refuse_stream(self, ended: StreamEndedError) -> None:
-        code = CloseCode(ended.code) if ended.code in _STATUSES else None
-        status = HTTPStatus.BAD_REQUEST if code is None else _STATUSES[code]
-        _log.info("refused", why=str(ended), endpoint=self.endpoint)
+        status = _STATUSES.get(ended.code, HTTPStatus.BAD_REQUEST)
+        # The reason may quote the query.
+        _log.info("refused", code=ended.code, endpoint=self.endpoint)
         if status is HTTPStatus.NO_CONTENT:
             self.set_status(status)
             self.finish()
@@ -146,15 +165,19 @@ class EventsHandler(StreamHandler):
         self.set_header("Content-Type", _CONTENT_TYPE)
         # Asks reverse proxies not to collect events.
         self.set_header("X-Accel-Buffering", "no")
-        is_chunked = self.request.version == "HTTP/1.1"
-        if not is_chunked:
-            self.set_header("Connection", "close")
-        await self.flush()
+        self.set_header("Connection", "close")
+        try:
+            await self.flush()
+        except StreamClosedError:
+            # It has just gone.
+            return
         self.application.log_request(self)
         stream = self.detach()
         assert isinstance(stream, IOStream)  # noqa: S101  (an HTTP server's are)
         self._stream = stream
         stream.set_nodelay(True)
+        self._limit_send_buffer(stream)
+        is_chunked = self.request.version == "HTTP/1.1"
         self._output = EventWriter(SocketWriter(stream), credential, is_chunked=is_chunked)
         self._output.write(_RETRY)
         try:
@@ -167,6 +190,11 @@ class EventsHandler(StreamHandler):
         finally:
             stream.close()
             self._is_gone = True
+            if self._last_words is not None:
+                self._last_words.cancel()
+            code = NO_CLOSE_FRAME if self._ended is None else self._ended.code
+            metrics.CLOSES.labels(code).inc()
+            _log.info("event stream closed", code=code, request_id=self.request_id)
 
     def on_connection_close(self) -> None:
         """The client has gone before it was answered."""
@@ -176,6 +204,8 @@ class EventsHandler(StreamHandler):
     def check_alive(self, now: float) -> None:
         """Sends a comment to a quiet client, and drops one whose host takes nothing (`KeepAlive`)."""
         if self._liveness is None or self._connection is None or self._output is None or self._stream is None:
+            return
+        if self._ended is not None:
             return
         acknowledged, outstanding = self._connection.transfer()
         # There is no answer to events but that they are taken.
@@ -187,30 +217,30 @@ class EventsHandler(StreamHandler):
 
     def _end(self, ended: StreamEndedError) -> None:
         """Tells the client why, and closes once it has taken everything."""
-        if self._has_ended or self._output is None or self._stream is None:
+        stream = self._stream
+        if self._ended is not None or self._output is None or stream is None or stream.closed():
             return
-        self._has_ended = True
-        metrics.CLOSES.labels(ended.code).inc()
-        _log.info("event stream ended", code=ended.code, request_id=self.request_id)
+        self._ended = ended
         if self._connection is not None:
             self._connection.release()
         self._output.write(closing_event(ended.code, ended.reason))
         self._output.end()
+        self._last_words = asyncio.get_running_loop().call_later(_LAST_WORDS_SEC, stream.close)
+
+        def close(written: asyncio.Future[None]) -> None:
+            # How it went does not matter any more, but has to be looked at.
+            written.exception()
+            stream.close()
+
         # Everything that waits is taken before.
-        self._stream.write(b"").add_done_callback(partial(_close, self._stream))
-
-
-def _close(stream: IOStream, written: Future[None]) -> None:
-    # How it went does not matter any more, but has to be looked at.
-    written.exception()
-    stream.close()
+        stream.write(b"").add_done_callback(close)
 
 
 def _resumed(request: StreamRequest, last: _LastEvent) -> StreamRequest:
     """The request, going on behind the last event.
 
     Raises:
-        StreamEndedError: 4000, the id is none that was given for this topic.
+        StreamEndedError: 4000, the id is none that was given for this topic; 1000, it was the last one.
     """
     topic = request.key.topic
     try:
@@ -220,4 +250,6 @@ def _resumed(request: StreamRequest, last: _LastEvent) -> StreamRequest:
             request = replace(request, stop=stop_at(decode(topic, last.stop)))
     except PositionTokenError as error:
         raise StreamEndedError(CloseCode.INVALID_SYNTAX, f"invalid Last-Event-ID: as a position, {error}") from None
+    if last.stop and is_over(request):
+        raise StreamEndedError.of(CloseCode.NORMAL)
     return request

@@ -6,10 +6,13 @@ Base of `topic` (WebSockets) and `events` (server-sent events). The checks, in o
 
 from __future__ import annotations
 
+import socket
 import time
 from abc import abstractmethod
 from http import HTTPStatus
 from typing import Any
+
+from tornado.iostream import IOStream
 
 from edge.connection import Connection, SocketOutput
 from edge.errors import CloseCode, RefusedError, StreamEndedError, UnavailableError
@@ -21,6 +24,9 @@ from edge.stream_request import PARAMETERS, StreamRequest
 from edge.ticket_client import Admission
 
 PREFIX = "/kafka-ws/v1/topics/"
+
+NO_CLOSE_FRAME = 1006
+"""RFC 6455, section 7.1.5: the connection was lost without one."""
 
 
 def topic_of(path: str) -> str:
@@ -115,6 +121,12 @@ class StreamHandler(BaseHandler):
             settings.server_jwt_exp_time,
         )
 
+    def _limit_send_buffer(self, stream: IOStream) -> None:
+        """Has the kernel hold no more for this client than configured."""
+        size = self.edge.settings.server_send_buffer
+        if size:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
     def _begin(self, output: SocketOutput, ends_at: float | None) -> None:
         """The request is answered: lets records flow, and looks after the socket."""
         if ends_at is not None:
@@ -123,6 +135,9 @@ class StreamHandler(BaseHandler):
         self.edge.keep_alive.add(self)
         if self._connection is not None:
             self._connection.start(output)
+        if self.edge.is_draining:
+            # It was in its handshake when all others were told.
+            self.shut_down()
 
     @property
     def waiting_bytes(self) -> int:

@@ -7,7 +7,6 @@ service, then `101`. A topic or query that is wrong is told by a close code righ
 
 from __future__ import annotations
 
-import socket
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +15,7 @@ from tornado.websocket import WebSocketHandler
 
 from edge import metrics
 from edge.errors import RefusedError, StreamEndedError, cut_reason
-from edge.handlers.stream import StreamHandler
+from edge.handlers.stream import NO_CLOSE_FRAME, StreamHandler
 from edge.handshake import Handshake, inspect
 from edge.keep_alive import Sign
 from edge.socket_writer import SocketWriter
@@ -25,8 +24,6 @@ from edge.stream_request import Transport, parse
 _log = structlog.get_logger(__name__)
 
 _NOT_WEBSOCKET = "Invalid request - non-WebSocket connection received in WS endpoint"
-_NO_CLOSE_FRAME = 1006
-"""RFC 6455, section 7.1.5: the connection was lost without one."""
 
 
 class TopicHandler(StreamHandler, WebSocketHandler):
@@ -108,9 +105,7 @@ class TopicHandler(StreamHandler, WebSocketHandler):
         self.set_nodelay(True)
         protocol = self.ws_connection
         if protocol is not None and protocol.stream is not None:
-            if self.edge.settings.server_send_buffer:
-                size = self.edge.settings.server_send_buffer
-                protocol.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+            self._limit_send_buffer(protocol.stream)
             self._begin(SocketWriter(protocol.stream), self._deadline)
 
     def on_message(self, message: str | bytes) -> None:
@@ -142,8 +137,8 @@ class TopicHandler(StreamHandler, WebSocketHandler):
         """The socket is gone, maybe before it was a WebSocket."""
         self._is_gone = True
         if self._sent_code is not None or self.get_status() == HTTPStatus.SWITCHING_PROTOCOLS:
-            code = int(self._sent_code or self.close_code or _NO_CLOSE_FRAME)
-            metrics.CLOSES.labels(code if 1000 <= code <= 4999 else _NO_CLOSE_FRAME).inc()
+            code = int(self._sent_code or self.close_code or NO_CLOSE_FRAME)
+            metrics.CLOSES.labels(code if 1000 <= code <= 4999 else NO_CLOSE_FRAME).inc()
             _log.info("WebSocket closed", code=code, request_id=self.request_id)
         self._leave()
 

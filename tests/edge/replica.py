@@ -2,12 +2,12 @@
 
 It speaks `kafka_ws.filter.v1.FilterService.Session` and serves any number of sessions. Several replicas over one
 `Logs` are replicas of one filter service. It knows no query language: `where` is the text a record must contain, and
-`where=bad...` is rejected. Everything runs on the test's event loop.
+`where=bad...` is rejected; nor times: a record's timestamp is its offset. Everything runs on the test's event loop.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,12 @@ class Logs:
 
     def __init__(self) -> None:
         self.records: defaultdict[str, defaultdict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
+        self.first: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+        """First offset that retention has left, by topic and partition."""
+        self.topic_ids: dict[str, bytes] = {}
+        """Kafka's ids of topics; one that is missing is not told."""
+        self.metadata = filter_pb2.RecordMetadata()
+        """Key and headers of every record."""
         self._changed = asyncio.Event()
 
     def write(self, topic: str, value: bytes, partition: int = 0) -> int:
@@ -32,6 +38,10 @@ class Logs:
         log.append(value)
         self.wake()
         return len(log) - 1
+
+    def position(self, topic: str, offsets: Mapping[int, int]) -> filter_pb2.Position:
+        """A position in a topic."""
+        return filter_pb2.Position(next_offsets=offsets, topic_id=self.topic_ids.get(topic, b""))
 
     def wake(self) -> None:
         """Make sessions look again."""
@@ -52,6 +62,16 @@ class Open:
     where: bytes
     position: dict[int, int]
     started_at: dict[int, int] | None
+    stop: dict[int, int] | None = None
+
+    def limit(self, partition: int) -> int | None:
+        """Offset before which it ends; None: nowhere."""
+        return None if self.stop is None else self.stop.get(partition, 0)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has got to its stop."""
+        return self.stop is not None and all(self.position.get(each, 0) >= end for each, end in self.stop.items())
 
 
 @dataclass
@@ -171,17 +191,47 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
             )
         if rejection is not None:
             return filter_pb2.SessionResponse(rejected=filter_pb2.Rejected(subscription_id=number, rejection=rejection))
-        partitions = self.logs.records[wanted.topic]
-        if wanted.start.WhichOneof("start") == "position":
-            start = {each: wanted.start.position.next_offsets.get(each, 0) for each in partitions}
-        else:
-            start = {each: len(log) for each, log in partitions.items()}
-        session.open[number] = Open(wanted.topic, wanted.query.where.encode(), dict(start), dict(start))
-        return filter_pb2.SessionResponse(
-            opened=filter_pb2.Opened(
-                subscription_id=number, start=filter_pb2.Position(next_offsets=start), partition_count=len(start)
-            )
+        partitions, first = self.logs.records[wanted.topic], self.logs.first[wanted.topic]
+        start, stop = self._start(wanted), self._stop(wanted)
+        for partition in sorted(start):
+            if start[partition] < first[partition] and wanted.on_gap != filter_pb2.GAP_POLICY_CONTINUE:
+                return filter_pb2.SessionResponse(
+                    rejected=filter_pb2.Rejected(subscription_id=number, rejection=self._gone(wanted, start, partition))
+                )
+        session.open[number] = Open(wanted.topic, wanted.query.where.encode(), dict(start), dict(start), stop)
+        opened = filter_pb2.Opened(
+            subscription_id=number, start=self.logs.position(wanted.topic, start), partition_count=len(partitions)
         )
+        if stop is not None:
+            opened.stop.CopyFrom(self.logs.position(wanted.topic, stop))
+        return filter_pb2.SessionResponse(opened=opened)
+
+    def _start(self, wanted: filter_pb2.Subscription) -> dict[int, int]:
+        partitions = self.logs.records[wanted.topic]
+        match wanted.start.WhichOneof("start"):
+            case "position":
+                return {each: wanted.start.position.next_offsets.get(each, 0) for each in partitions}
+            case "earliest":
+                return {each: self.logs.first[wanted.topic][each] for each in partitions}
+            case "timestamp_ms":
+                return {each: min(len(log), wanted.start.timestamp_ms) for each, log in partitions.items()}
+        return {each: len(log) for each, log in partitions.items()}
+
+    def _stop(self, wanted: filter_pb2.Subscription) -> dict[int, int] | None:
+        match wanted.stop.WhichOneof("stop"):
+            case "position":
+                return dict(wanted.stop.position.next_offsets)
+            case "latest":
+                return {each: len(log) for each, log in self.logs.records[wanted.topic].items()}
+            case "timestamp_ms":
+                logs = self.logs.records[wanted.topic]
+                return {each: min(len(log), wanted.stop.timestamp_ms) for each, log in logs.items()}
+        return None
+
+    def _gone(self, wanted: filter_pb2.Subscription, start: dict[int, int], partition: int) -> filter_pb2.Rejection:
+        first = self.logs.first[wanted.topic][partition]
+        reason = f"partition {partition}: offset {start[partition]} is gone, first offset is {first}"
+        return filter_pb2.Rejection(code=filter_pb2.REJECTION_CODE_POSITION_GONE, reason=reason)
 
     async def _read_logs(self, session: EdgeSession) -> None:
         while True:
@@ -195,14 +245,17 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
 
     def _read_some(self, session: EdgeSession) -> bool:
         """One batch of each (topic, partition, offset) at which some subscription stands."""
-        readers: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
+        readers: defaultdict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         for number, each in session.open.items():
             for partition, log in self.logs.records[each.topic].items():
+                self._pass_gap(session, number, partition)
                 offset = each.position.get(partition, 0)
-                if offset < len(log):
-                    readers[each.topic, partition, offset].append(number)
-        for (topic, partition, offset), numbers in readers.items():
-            values = self.logs.records[topic][partition][offset : offset + self.batch]
+                limit = each.limit(partition)
+                end = len(log) if limit is None else min(limit, len(log))
+                if offset < end:
+                    readers[each.topic, partition, offset, end].append(number)
+        for (topic, partition, offset, end), numbers in readers.items():
+            values = self.logs.records[topic][partition][offset : min(end, offset + self.batch)]
             offsets = range(offset, offset + len(values))
             deliveries = []
             for number in numbers:
@@ -218,8 +271,9 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
                 batch = filter_pb2.RecordBatch(
                     partition=partition,
                     offsets=offsets,
-                    timestamps_ms=[0] * len(values),
+                    timestamps_ms=offsets,
                     values=values,
+                    metadata=[self.logs.metadata] * len(values),
                     next_offset=next_offset,
                 )
                 records = filter_pb2.SessionRecords(batch=batch, deliveries=deliveries)
@@ -229,4 +283,18 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
             if quiet:
                 progress = filter_pb2.Progress(subscription_ids=quiet, partition=partition, next_offset=next_offset)
                 session.outbox.put_nowait(filter_pb2.SessionResponse(progress=progress))
+        for number in [number for number, each in session.open.items() if each.is_complete]:
+            del session.open[number]
+            completed = filter_pb2.Completed(subscription_id=number)
+            session.outbox.put_nowait(filter_pb2.SessionResponse(completed=completed))
         return bool(readers)
+
+    def _pass_gap(self, session: EdgeSession, number: int, partition: int) -> None:
+        """Go on behind records that are gone, and tell. Those who do not want that were refused."""
+        subscription = session.open[number]
+        offset = subscription.position.get(partition, 0)
+        first = self.logs.first[subscription.topic][partition]
+        if offset < first:
+            subscription.position[partition] = first
+            gap = filter_pb2.Gap(subscription_ids=[number], partition=partition, from_offset=offset, to_offset=first)
+            session.outbox.put_nowait(filter_pb2.SessionResponse(gap=gap))

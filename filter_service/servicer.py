@@ -67,7 +67,8 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
 
     def end_streams(self) -> None:
         """Ends what is still open at the end of the grace period, with UNAVAILABLE."""
-        for ended in (*self._sessions.values(), *self._subscribers.values()):
+        ends: list[asyncio.Future[Any]] = [*self._sessions.values(), *self._subscribers.values()]
+        for ended in ends:
             if not ended.done():
                 ended.set_result(DrainingError())
 

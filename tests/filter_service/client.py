@@ -127,6 +127,8 @@ class Subscribed(Follower):
         super().__init__()
         self._call = call
         self.is_draining = False
+        self.partition_count = 0
+        self.gaps: list[pb.Gap] = []
 
     async def begin(self) -> pb.Opened:
         """The first response, which is `opened`."""
@@ -173,6 +175,10 @@ class Subscribed(Follower):
                 self.move(message.progress.partition, message.progress.next_offset)
             case "draining":
                 self.is_draining = True
+            case "topic_changed":
+                self.partition_count = message.topic_changed.partition_count
+            case "gap":
+                self.gaps.append(message.gap)
             case other:
                 raise AssertionError(f"unexpected {other}")
 
@@ -186,6 +192,9 @@ class SessionClient:
         kafka_available: every status, in order.
         drains: every `draining`.
         batches: every `records` message.
+        partition_counts: by number, as last told by `topic_changed`.
+        complete: numbers that have reached their stop.
+        gaps: every `gap`.
         ended: how the session ended, once it has.
     """
 
@@ -198,6 +207,9 @@ class SessionClient:
         self.drains: list[pb.Draining] = []
         self.batches: list[pb.SessionRecords] = []
         self.ended: Failure | None = None
+        self.partition_counts: dict[int, int] = {}
+        self.complete: set[int] = set()
+        self.gaps: list[pb.Gap] = []
         self.gone: set[int] = set()
         """Numbers whose records are no longer looked at."""
         self._call = call
@@ -308,6 +320,13 @@ class SessionClient:
                 self.rejections[message.rejected.subscription_id] = message.rejected.rejection
             case "closed":
                 self.closes[message.closed.subscription_id] = message.closed.rejection
+            case "topic_changed":
+                for number in message.topic_changed.subscription_ids:
+                    self.partition_counts[number] = message.topic_changed.partition_count
+            case "completed":
+                self.complete.add(message.completed.subscription_id)
+            case "gap":
+                self.gaps.append(message.gap)
             case "draining":
                 self.drains.append(message.draining)
             case "progress":

@@ -67,7 +67,6 @@ class Connection:
         "_early_size",
         "_ending",
         "_is_released",
-        "_lagging",
         "_marks",
         "_output",
         "_pace",
@@ -100,7 +99,6 @@ class Connection:
         self._early: list[bytes] = []
         self._early_size = 0
         self._position = TokenPosition({})
-        self._lagging = False
         self._is_released = False
         self._ending: StreamEndedError | None = None
 
@@ -157,7 +155,6 @@ class Connection:
         self._is_released = True
         self._early = []
         self._watch.remove(self)
-        self._caught_up_or_gone()
         for subscription in (self._private, self._shared):
             if subscription is not None:
                 self._subscriptions.release(subscription, self)
@@ -224,7 +221,7 @@ class Connection:
             self._private = None
             self._subscriptions.release(private, self)
             shared.fan_out.attach(self)
-            self._caught_up_or_gone()
+            self._watch.remove(self)
 
     # --------------------------------------------------------------------------------------------------- falling behind
 
@@ -239,9 +236,6 @@ class Connection:
                 self._stop_at(self._private.stops)
             self._subscriptions.release(self._private, self)
             self._private = None
-        if not self._lagging:
-            self._lagging = True
-            metrics.LAGGING.inc()
         self._watch.add(self)
 
     def look(self, now: float) -> bool:
@@ -259,12 +253,17 @@ class Connection:
         elif shared is not None and shared.position.is_level_with(self._position.next_offsets):
             # Nothing has come since: no need to ask.
             shared.fan_out.attach(self)
-            self._caught_up_or_gone()
+            self._watch.remove(self)
         else:
             self._private = self._subscriptions.catch_up(self._request, self._position, shared, self)
         return False
 
-    def _caught_up_or_gone(self) -> None:
-        if self._lagging:
-            self._lagging = False
-            metrics.LAGGING.dec()
+    def lag(self) -> int:
+        """Offsets between what the socket has been given and what its stream has received (`LagWatch`)."""
+        private, shared = self._private, self._shared
+        source = shared or private
+        if source is None:
+            return 0
+        given = self._position.next_offsets if private is None else private.fan_out.given.next_offsets
+        received = list(source.position.next_offsets.items())
+        return sum(max(0, offset - given.get(partition, 0)) for partition, offset in received)

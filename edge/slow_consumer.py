@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from edge import metrics
+
 _LOOK_SEC = 0.05
 """Between looks at a draining socket. What the kernel still holds for it bridges the time."""
 
@@ -80,29 +82,42 @@ class SlowConsumer:
         return self.pace
 
 
-class Draining(Protocol):
-    """A socket that has been given too much."""
+class Lagging(Protocol):
+    """A socket that is behind its stream."""
 
     def look(self, now: float) -> bool:
-        """Sees what it has taken; returns whether to look again."""
+        """While it drains: sees what it has taken; returns whether to look again."""
+
+    def lag(self) -> int:
+        """Offsets between what it has been given and what has been received, over all partitions."""
 
 
 class LagWatch:
-    """Looks at the sockets that are draining; one per process."""
+    """Knows the sockets that are behind, and looks at those that are draining; one per process."""
 
     def __init__(self) -> None:
         """Begins with none."""
-        self._draining: dict[Draining, None] = {}
+        self._draining: dict[Lagging, None] = {}
+        self._lagging: dict[Lagging, None] = {}
         self._wake = asyncio.Event()
+        # Called by the thread that serves metrics.
+        metrics.LAGGING.set_function(lambda: len(self._lagging))
+        metrics.LAG.set_function(self.longest_lag)
 
-    def add(self, socket: Draining) -> None:
-        """Looks at it until it says that it is enough."""
+    def add(self, socket: Lagging) -> None:
+        """It is behind, and draining: looks at it until it says that it is enough."""
+        self._lagging[socket] = None
         self._draining[socket] = None
         self._wake.set()
 
-    def remove(self, socket: Draining) -> None:
-        """Looks at it no more."""
+    def remove(self, socket: Lagging) -> None:
+        """It is level, or gone. May be called any number of times."""
+        self._lagging.pop(socket, None)
         self._draining.pop(socket, None)
+
+    def longest_lag(self) -> int:
+        """The lag of the socket that is furthest behind; 0 when none is. Any thread."""
+        return max((socket.lag() for socket in list(self._lagging)), default=0)
 
     async def run(self) -> None:
         """Looks until cancelled."""

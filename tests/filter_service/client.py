@@ -95,10 +95,12 @@ class Follower:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.positions: dict[int, int] = {}
+        self.topic_id = b""
 
     def opened(self, opened: pb.Opened) -> None:
         """It begins here."""
         self.positions = dict(opened.start.next_offsets)
+        self.topic_id = opened.start.topic_id
 
     def take(self, records: Sequence[Record], partition: int, next_offset: int) -> None:
         """Records of a batch."""
@@ -146,6 +148,13 @@ class Subscribed(Follower):
         """Read until so many records have come; returns the values of all."""
         await self.until(lambda: len(self.records) >= count)
         return self.values()
+
+    async def rest(self) -> None:
+        """Take everything up to the stop; the call must end well."""
+        async with asyncio.timeout(PATIENCE_SEC):
+            while isinstance(message := await self._call.read(), pb.SubscribeResponse):
+                self._handle(message)
+            assert await self._call.code() is grpc.StatusCode.OK
 
     async def failed(self) -> Failure:
         """Read to the end, which is an error."""

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from filter_service import metrics
 
@@ -43,8 +43,11 @@ class Batch:
         metadata: one entry per value, or None when no subscription asked for it.
         deliveries: (subscription, indexes into the columns), None for all indexes.
         next_offset: position of the listed subscriptions behind this batch.
-        size: bytes of all values, keys and headers.
+        size: bytes of all values, keys and headers, and of the indexes.
     """
+
+    INDEX_BYTES: ClassVar[int] = 8
+    """What an index in a list takes."""
 
     partition: int
     offsets: list[int]

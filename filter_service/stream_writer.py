@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
-from filter_service.outbox import Item
+from filter_service.outbox import Batch, Item
+from filter_service.pieces import pieces
 from filter_service.subscriptions import Stream, Subscriptions
 
 ResponseT = TypeVar("ResponseT")
@@ -66,8 +67,9 @@ class StreamWriter(Generic[ResponseT]):
             items = self.stream.outbox.take()
             await self.flush()
             for item in items:
-                for message in self._convert(item):
-                    await self._write(message)
+                for part in pieces(item) if isinstance(item, Batch) else (item,):
+                    for message in self._convert(part):
+                        await self._write(message)
                 self.stream.outbox.sent(item)
             self._subscriptions.resume_parked(self.stream)
 

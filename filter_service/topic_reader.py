@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -23,8 +24,15 @@ from filter_service.projection import Projection
 from filter_service.record import Record, parse
 from filter_service.rule_index import RuleIndex
 from filter_service.subscription import Subscription
+from runtime.grpc_server import MESSAGE_SIZE_LIMIT
 
 log = structlog.get_logger(__name__)
+
+CHUNK_BYTES = 1024 * 1024
+"""Payload bytes after which a batch is cut: what an outbox may hold beyond its limit, for each distinct projection."""
+
+LARGEST_RECORD = MESSAGE_SIZE_LIMIT - 4 * 1024 * 1024
+"""Bytes of the largest payload that fits into a gRPC message, with room for the rest of the message."""
 
 NOTHING = -1
 """Index of a value that is not sent because the projection leaves nothing of the record."""
@@ -103,8 +111,12 @@ class _Projector:
     def value(self, record: Record, serial: int) -> bytes | None:
         if serial != self._serial:
             self._serial = serial
-            self._value = None
-            self._value = self.projection.apply(record)
+            try:
+                self._value = self.projection.apply(record)
+            except Exception:  # this projection's trouble stays its own (promise 5)
+                self._value = None
+                metrics.RECORDS_FAILED.inc()
+                log.exception("projection failed", projection=repr(self.projection))
         return self._value
 
 
@@ -156,7 +168,11 @@ class _Stream:
         deliveries: list[tuple[Subscription, list[int] | None]] = []
         for member in self.touched:
             indexes = member.indexes
-            deliveries.append((member.subscription, None if len(indexes) == count else indexes))
+            if len(indexes) == count:
+                deliveries.append((member.subscription, None))
+            else:
+                deliveries.append((member.subscription, indexes))
+                self._size += Batch.INDEX_BYTES * len(indexes)
             member.indexes = []
         self.touched = []
         metadata = self._metadata if self.metadata_users else None
@@ -358,39 +374,42 @@ class TopicReader:
         """
         state = self._partitions[partition]
         parked: list[Parked] = []
-        begin = 0
-        while begin < len(messages) and messages[begin].offset() < state.next_offset:
-            begin += 1
+        begin = bisect_left(messages, state.next_offset, key=_offset)
+        is_small = sum(map(len, messages)) <= CHUNK_BYTES
         while begin < len(messages):
-            first = messages[begin].offset()
-            self._pass_to(partition, state, first)
-            end = len(messages)
+            self._pass_to(partition, state, messages[begin].offset())
+            end = len(messages) if is_small else _end_of_chunk(messages, begin)
             if state.waiting:
-                start = state.waiting[0][0]
-                while end > begin + 1 and messages[end - 1].offset() >= start:
-                    end -= 1
+                end = bisect_left(messages, state.waiting[0][0], begin + 1, end, key=_offset)
             parked += self._deliver(partition, state, messages[begin:end])
             begin = end
         self._pass_to(partition, state, state.next_offset)
         return parked
 
-    def replay(self, subscription: Subscription, partition: int, start: int, messages: Iterable[KafkaRecord]) -> bool:
-        """Delivers records that were already read to one subscription, then attaches it at the partition's position.
+    def replay(
+        self, partition: int, behind: Sequence[tuple[Subscription, int]], messages: Sequence[KafkaRecord]
+    ) -> list[Parked]:
+        """Delivers records that were already read to subscriptions that want them, in one pass, and then attaches
+        them at the partition's position.
 
         Args:
-            start: the subscription's position.
-            messages: everything from `start` up to the partition's position, in order; earlier ones are left out.
+            behind: subscriptions and their positions.
+            messages: everything from the lowest of these up to the partition's position, in order; earlier ones are
+                left out.
 
         Returns:
-            False when the stream was full: nothing was delivered and the subscription is not attached.
+            The subscriptions whose stream was full: they are not attached, but at the given positions.
         """
         alone = TopicReader(self.topic)
-        alone.open_partition(partition, start)
-        alone.attach(subscription, partition, start)
-        if alone.read(partition, list(messages)):
-            return False
-        self.attach(subscription, partition, self._partitions[partition].next_offset)
-        return True
+        alone.open_partition(partition, min(start for _, start in behind))
+        for subscription, start in behind:
+            alone.attach(subscription, partition, start)
+        parked = alone.read(partition, messages)
+        level = self._partitions[partition].next_offset
+        alone.pass_holes(partition, level)
+        for subscription in alone.level_with(partition):
+            self.attach(subscription, partition, level)
+        return parked
 
     def pass_holes(self, partition: int, next_offset: int) -> None:
         """Moves the position over offsets that hold no records (end of partition reached)."""
@@ -437,6 +456,13 @@ class TopicReader:
         match = self._index.match
         absent = state.absent
         touched_streams: dict[_Stream, None] = {}
+        first = messages[0].offset()
+        next_offset = messages[-1].offset() + 1
+        if len(messages[0]) > LARGEST_RECORD:  # such a record is a chunk of its own
+            metrics.RECORDS_FAILED.inc()
+            log.error("record is too large for gRPC", topic=self.topic, partition=partition, offset=first)
+            state.next_offset = next_offset
+            return []
         serial = self._serial
         for message in messages:
             serial += 1
@@ -460,8 +486,6 @@ class TopicReader:
                 metrics.RECORDS_FAILED.inc()
                 log.exception("record failed", topic=self.topic, partition=partition, offset=message.offset())
         self._serial = serial
-        first = messages[0].offset()
-        next_offset = messages[-1].offset() + 1
         parked: list[Parked] = []
         for stream in touched_streams:
             batch = stream.finish(partition, next_offset)
@@ -477,3 +501,17 @@ class TopicReader:
         for subscription in behind:
             self.detach(subscription, partition)
         return [Parked(subscription, partition, position) for subscription in behind]
+
+
+def _offset(message: KafkaRecord) -> int:
+    return message.offset()
+
+
+def _end_of_chunk(messages: Sequence[KafkaRecord], begin: int) -> int:
+    """Where to cut `messages`, so that what lies between `begin` and there is about `CHUNK_BYTES` at most."""
+    size = 0
+    for end in range(begin, len(messages)):
+        size += len(messages[end])
+        if size > CHUNK_BYTES:
+            return max(end, begin + 1)
+    return len(messages)

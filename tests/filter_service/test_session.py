@@ -1,6 +1,7 @@
 """`Session`: many subscriptions on one stream, with records shared between them. Real service, real Kafka."""
 
 import asyncio
+import json
 
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
@@ -193,3 +194,19 @@ async def test_a_session_that_goes_away(service: FilterService, client: Client, 
         assert service.metric("kafka_ws_filter_subscriptions") == before + 2
     while service.metric("kafka_ws_filter_subscriptions") > before:  # noqa: ASYNC110  (nobody signals it)
         await asyncio.sleep(0.02)
+
+
+async def test_more_than_one_message_may_hold(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
+    """A large record that many cut differently comes in several messages, and the session goes on."""
+    topic = create_topic()
+    members = {f"m{number}": number for number in range(16)}
+    large = json.dumps({**members, "padding": "x" * 5_000_000}).encode()
+    async with client.session() as session:
+        for number in range(16):
+            await session.open(number + 1, topic, fields=f"m{number},padding")
+        records.write(topic, large)
+        records.write(topic, b'{"padding":0}')
+        for number in range(16):
+            first, second = await session.values(number + 1, 2)
+            assert json.loads(first) == {f"m{number}": number, "padding": "x" * 5_000_000}
+            assert second == b'{"padding":0}'

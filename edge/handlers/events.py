@@ -225,6 +225,9 @@ class EventsHandler(StreamHandler):
             self._connection.release()
         self._output.write(closing_event(ended.code, ended.reason))
         self._output.end()
+        if stream.closed():
+            # Writing has shown that the client is gone.
+            return
         self._last_words = asyncio.get_running_loop().call_later(_LAST_WORDS_SEC, stream.close)
 
         def close(written: asyncio.Future[None]) -> None:

@@ -209,6 +209,15 @@ class EventStream:
                 assert await self.reader.read() == b"", "something follows the end"
             return events
 
+    async def until_over(self) -> list[Event]:
+        """All events up to the end, or to where the connection breaks off."""
+        events = []
+        try:
+            while True:
+                events.append(await self.event())
+        except (ConnectionError, EOFError):
+            return events
+
     async def closed(self) -> Any:
         """Wait for the end; returns what the `close` event says."""
         last = (await self.rest())[-1]

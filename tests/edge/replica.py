@@ -54,6 +54,15 @@ class Logs:
         return self._changed
 
 
+def covers(selection: filter_pb2.PartitionSelection | None, partition: int) -> bool:
+    """Whether a subscription is about a partition; None: about all."""
+    return (
+        selection is None
+        or partition in selection.partitions
+        or (selection.HasField("and_from") and partition >= selection.and_from)
+    )
+
+
 @dataclass
 class Open:
     """A subscription that is open in a session."""
@@ -62,7 +71,12 @@ class Open:
     where: bytes
     position: dict[int, int]
     started_at: dict[int, int] | None
+    selection: filter_pb2.PartitionSelection | None = None
     stop: dict[int, int] | None = None
+
+    def covers(self, partition: int) -> bool:
+        """Whether it is about this partition."""
+        return covers(self.selection, partition)
 
     def limit(self, partition: int) -> int | None:
         """Offset before which it ends; None: nowhere."""
@@ -192,13 +206,20 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         if rejection is not None:
             return filter_pb2.SessionResponse(rejected=filter_pb2.Rejected(subscription_id=number, rejection=rejection))
         partitions, first = self.logs.records[wanted.topic], self.logs.first[wanted.topic]
-        start, stop = self._start(wanted), self._stop(wanted)
+        selection = wanted.partitions if wanted.HasField("partitions") else None
+        start, stop = (
+            None if offsets is None else {each: at for each, at in offsets.items() if covers(selection, each)}
+            for offsets in (self._start(wanted), self._stop(wanted))
+        )
+        assert start is not None
         for partition in sorted(start):
             if start[partition] < first[partition] and wanted.on_gap != filter_pb2.GAP_POLICY_CONTINUE:
                 return filter_pb2.SessionResponse(
                     rejected=filter_pb2.Rejected(subscription_id=number, rejection=self._gone(wanted, start, partition))
                 )
-        session.open[number] = Open(wanted.topic, wanted.query.where.encode(), dict(start), dict(start), stop)
+        session.open[number] = Open(
+            wanted.topic, wanted.query.where.encode(), dict(start), dict(start), selection, stop
+        )
         opened = filter_pb2.Opened(
             subscription_id=number, start=self.logs.position(wanted.topic, start), partition_count=len(partitions)
         )
@@ -248,6 +269,8 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         readers: defaultdict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         for number, each in session.open.items():
             for partition, log in self.logs.records[each.topic].items():
+                if not each.covers(partition):
+                    continue
                 self._pass_gap(session, number, partition)
                 offset = each.position.get(partition, 0)
                 limit = each.limit(partition)

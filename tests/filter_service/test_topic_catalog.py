@@ -15,6 +15,7 @@ class Answers(KafkaLookups):
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.ids: dict[str, bytes] = {}
         self.asked: list[set[str]] = []
         self.is_away = False
 
@@ -27,14 +28,35 @@ class Answers(KafkaLookups):
             raise KafkaUnavailableError("asking for metadata", "no broker answers")
         return {topic: self.counts.get(topic, 0) for topic in wanted}
 
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, bytes]:
+        """One request."""
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise KafkaUnavailableError("asking for topic ids", "no broker answers")
+        return {topic: self.ids.get(topic, b"") for topic in topics}
+
 
 class Watched:
-    """A catalog that looks all the time, Kafka's answers, and the growth that was told."""
+    """A catalog that looks all the time, Kafka's answers, and what was told (it is the catalog's listener)."""
 
     def __init__(self) -> None:
         self.kafka = Answers()
-        self.grown: list[tuple[str, int, int]] = []
-        self.catalog = TopicCatalog(self.kafka, 0.002, 0.001, lambda *told: self.grown.append(told))
+        self.growth: list[tuple[str, int, int]] = []
+        self.known_ids: list[str] = []
+        self.replacements: list[str] = []
+        self.catalog = TopicCatalog(self.kafka, 0.002, 0.001, self)
+
+    def grown(self, topic: str, known: int, now: int) -> None:
+        """More partitions."""
+        self.growth.append((topic, known, now))
+
+    def identified(self, topic: str) -> None:
+        """An id."""
+        self.known_ids.append(topic)
+
+    def replaced(self, topic: str) -> None:
+        """Another topic of the same name."""
+        self.replacements.append(topic)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something holds."""
@@ -71,13 +93,13 @@ async def test_growth_is_told_once(watched: Watched) -> None:
     """A topic that appears, and one that gets more partitions."""
     watched.kafka.counts["a"] = 1
     await asyncio.gather(*(watched.catalog.use("a") for _ in range(5)), watched.catalog.use("b"))
-    told = list(watched.grown)
+    told = list(watched.growth)
     assert told == [("a", 0, 1)]
     watched.kafka.counts.update(a=4, b=2)
-    await watched.until(lambda: len(watched.grown) == 3)
-    assert sorted(watched.grown[1:]) == [("a", 1, 4), ("b", 0, 2)]
+    await watched.until(lambda: len(watched.growth) == 3)
+    assert sorted(watched.growth[1:]) == [("a", 1, 4), ("b", 0, 2)]
     await watched.look_twice()
-    assert len(watched.grown) == 3
+    assert len(watched.growth) == 3
     assert await watched.catalog.use("a") == 4
 
 
@@ -106,7 +128,7 @@ async def test_kafka_away(watched: Watched) -> None:
     await watched.look_twice()
     watched.kafka.is_away = False
     watched.kafka.counts.update(a=1, b=1)
-    await watched.until(lambda: watched.grown == [("a", 0, 1)])
+    await watched.until(lambda: watched.growth == [("a", 0, 1)])
     await watched.look_twice()
     assert not any("b" in asked for asked in watched.kafka.asked[-3:])
 
@@ -126,4 +148,48 @@ async def test_looking_again(watched: Watched) -> None:
     await watched.catalog.use("a")
     watched.kafka.counts["a"] = 2
     assert await watched.catalog.look_again("a") == 2
-    assert watched.grown == [("a", 0, 1), ("a", 1, 2)]
+    assert watched.growth == [("a", 0, 1), ("a", 1, 2)]
+
+
+async def test_ids(watched: Watched) -> None:
+    """An id is known to whoever begins to use the topic, and told when it becomes known later."""
+    watched.kafka.counts.update(a=1, b=1)
+    watched.kafka.ids["a"] = b"A" * 16
+    await watched.catalog.use("a")
+    assert watched.catalog.id("a") == b"A" * 16
+    await watched.catalog.use("b")
+    assert watched.catalog.id("b") == b""
+    watched.kafka.ids["b"] = b"B" * 16
+    assert await watched.catalog.current_id("b") == b"B" * 16
+    assert watched.known_ids == ["a", "b"]
+    assert watched.replacements == []
+
+
+async def test_a_topic_that_is_created_again(watched: Watched) -> None:
+    """Another id, or fewer partitions, is another topic: that is told once, and it is used like a new one."""
+    watched.kafka.counts.update(a=3, b=3)
+    watched.kafka.ids["a"] = b"A" * 16
+    await watched.catalog.use("a")
+    await watched.catalog.use("b")
+    watched.kafka.ids["a"] = b"X" * 16
+    await watched.until(lambda: watched.replacements == ["a"])
+    watched.kafka.counts["b"] = 1
+    await watched.until(lambda: watched.replacements == ["a", "b"])
+    await watched.look_twice()
+    assert watched.replacements == ["a", "b"]
+    assert await watched.catalog.use("b") == 1
+
+
+async def test_a_topic_that_is_gone_for_a_moment(watched: Watched) -> None:
+    """A topic that Kafka does not find for a while, and then does with its id, is the same."""
+    watched.kafka.counts["a"] = 2
+    watched.kafka.ids["a"] = b"A" * 16
+    await watched.catalog.use("a")
+    watched.kafka.counts["a"] = 0
+    watched.kafka.ids["a"] = b""
+    await watched.look_twice()
+    watched.kafka.counts["a"] = 2
+    watched.kafka.ids["a"] = b"A" * 16
+    await watched.look_twice()
+    assert watched.replacements == []
+    assert watched.growth == [("a", 0, 2)]

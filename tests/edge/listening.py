@@ -10,6 +10,9 @@ from edge.position_token import TokenPosition, decode
 from tests.edge.conftest import System
 from tests.edge.event_stream import Event, EventStream
 
+CLOSED = ("close", {"code": 1000, "reason": ""})
+"""What `ends` finds of a query over history."""
+
 
 def numbered(count: int, first: int = 0) -> list[bytes]:
     """Payloads with the numbers from `first` on."""

@@ -26,9 +26,12 @@ from edge.errors import CloseCode, StreamEndedError
 from edge.position import Position
 from edge.position_token import TokenPosition
 from edge.slow_consumer import LagWatch, Marks, Pace, SlowConsumer
-from edge.stream_request import StreamRequest
+from edge.stream_request import StreamRequest, Transport
 from edge.subscription import Subscription
 from edge.subscriptions import Subscriptions
+
+_QUIET_BEGINNING_SEC = 0.25
+"""Without anything to send, after this time a client that is told positions is told the first."""
 
 
 class SocketOutput(Protocol):
@@ -66,6 +69,7 @@ class Connection:
         "_early",
         "_early_size",
         "_ending",
+        "_first",
         "_is_released",
         "_marks",
         "_output",
@@ -98,6 +102,7 @@ class Connection:
         self._output: SocketOutput | None = None
         self._early: list[bytes] = []
         self._early_size = 0
+        self._first = b""
         self._position = TokenPosition({})
         self._is_released = False
         self._ending: StreamEndedError | None = None
@@ -140,11 +145,22 @@ class Connection:
             self._close(self._ending)
 
     def _tell_first(self, subscription: Subscription, position: Position) -> None:
-        """Puts the position where the stream begins before all else: who is cut off at once resumes from there."""
+        """Tells where the stream begins, for a client that is cut off before anything else comes.
+
+        Server-sent events begin with it, where no program sees it; elsewhere it is a message, and comes once there
+        has been nothing else for a moment.
+        """
         data = subscription.encoder.position(position)
-        if data:
+        if self._request.key.transport is Transport.EVENTS:
             self._early.insert(0, data)
             self._early_size += len(data)
+        elif data:
+            self._first = data
+            asyncio.get_running_loop().call_later(_QUIET_BEGINNING_SEC, self._tell_beginning)
+
+    def _tell_beginning(self) -> None:
+        if self._first and not self._is_released:
+            self.give(self._first)
 
     def _stop_at(self, stops: Mapping[int, int]) -> None:
         stop = filter_pb2.Stop(position=filter_pb2.Position(next_offsets=stops))
@@ -183,6 +199,7 @@ class Connection:
     def give(self, data: bytes) -> None:
         """Writes frames; leaves the subscription when too much waits."""
         output = self._output
+        self._first = b""
         if output is None:
             self._early.append(data)
             self._early_size += len(data)

@@ -34,8 +34,8 @@ def offsets(message: Any) -> dict[int, int]:
     return dict(decode("admin.t", message["position"]).next_offsets)
 
 
-async def test_the_first_message_is_where_the_stream_begins(system: System) -> None:
-    """Who is cut off before the first record resumes with it, and gets what was written meanwhile."""
+async def test_a_quiet_stream_tells_where_it_begins(system: System) -> None:
+    """Who is cut off before the first record resumes with that, and gets what was written meanwhile."""
     write(system, numbered(3))
     async with await system.connect(parameters=RECORD) as socket:
         first = await socket.value()
@@ -43,8 +43,7 @@ async def test_the_first_message_is_where_the_stream_begins(system: System) -> N
     assert offsets(first) == {0: 3}
     write(system, numbered(2, 3))
     async with await system.connect(parameters=RECORD | {"from": first["position"]}) as socket:
-        again, *records = await socket.values(3)
-    assert again == first
+        records = await socket.values(2)
     assert [record["value"]["n"] for record in records] == [3, 4]
 
 
@@ -54,8 +53,7 @@ async def test_the_last_message_is_where_the_stream_ends(system: System) -> None
     parameters = RECORD | {"from": "earliest", "until": "latest"}
     async with await system.connect(where='"n": 7', parameters=parameters) as socket:
         values, close = await rest(socket)
-    first, record, last = values
-    assert offsets(first) == {0: 0}
+    record, last = values
     assert record["value"] == {"n": 7}
     assert offsets(record) == {0: 8}
     assert list(last) == ["position"]

@@ -21,8 +21,8 @@ EXPIRED = CloseEvent(4408, "Connection lifetime")
 def short_lived(
     tmp_path_factory: pytest.TempPathFactory, kafka: KafkaCluster, redis_address: RedisAddress
 ) -> Iterator[Stack]:
-    """A system whose tickets live for a second, to which edges with other limits are added."""
-    settings = {"KAFKA_WS_TICKET_EXPIRATION_SEC": "1"}
+    """A system whose tickets live for two seconds, to which edges with other limits are added."""
+    settings = {"KAFKA_WS_TICKET_EXPIRATION_SEC": "2"}
     with Stack(tmp_path_factory.mktemp("short-lived"), kafka.bootstrap, redis_address, settings=settings) as stack:
         yield stack
 
@@ -40,7 +40,7 @@ async def test_unused_ticket_expires(short_lived: Stack) -> None:
     """After its time a ticket is gone."""
     client = short_lived.client()
     ticket = await client.get_ticket()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(2.5)
     with pytest.raises(InvalidStatus) as refusal:
         await client.connect("admin.t", ticket=ticket)
     assert refusal.value.response.status_code == 401
@@ -49,10 +49,10 @@ async def test_unused_ticket_expires(short_lived: Stack) -> None:
 async def test_maximum(short_lived: Stack) -> None:
     """4408 the configured time after connecting, not before."""
     client = await edge(short_lived, "1", False)
+    began = time.monotonic()
     async with await client.connect("admin.t") as socket:
-        connected = time.monotonic()
         assert await socket.closed() == EXPIRED
-        assert time.monotonic() - connected > 0.9
+        assert time.monotonic() - began >= 1
 
 
 async def test_later_of_both(short_lived: Stack) -> None:
@@ -62,11 +62,11 @@ async def test_later_of_both(short_lived: Stack) -> None:
     async with await client.connect("admin.t", token=client.tokens.token(exp=expires)) as socket:
         assert await socket.closed() == EXPIRED
         assert time.time() >= expires
-    client = await edge(short_lived, "3", True)
-    async with await client.connect("admin.t", token=client.tokens.token(exp=int(time.time()) + 1)) as socket:
-        connected = time.monotonic()
+    client = await edge(short_lived, "5", True)
+    began = time.monotonic()
+    async with await client.connect("admin.t", token=client.tokens.token(exp=int(time.time()) + 3)) as socket:
         assert await socket.closed() == EXPIRED
-        assert time.monotonic() - connected > 2.9
+        assert time.monotonic() - began >= 5
 
 
 @pytest.mark.parametrize("off", ["0", "-1"])
@@ -94,7 +94,7 @@ async def test_no_limit(short_lived: Stack, create_topic: CreateTopic, records: 
     """With both off a connection outlives its token."""
     client = await edge(short_lived, "0", False)
     name = create_topic()
-    expires = int(time.time()) + 1
+    expires = int(time.time()) + 3
     async with await client.connect(name, token=client.tokens.token(exp=expires)) as socket:
         await asyncio.sleep(expires + 0.5 - time.time())
         await asyncio.to_thread(records.write, name, b'{"a":1}')

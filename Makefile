@@ -15,7 +15,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),\
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PACKAGES := edge filter_service ticket_service runtime deploy tests
+PACKAGES := edge filter_service ticket_service runtime deploy examples tests
 
 # A stamp's name says what is installed: the locked versions, and this folder, which the virtual environment names.
 stamp = $(VENV)/.installed-$(1)-$(firstword $(shell { cat requirements/$(1).txt; pwd; } 2>/dev/null | cksum))
@@ -31,7 +31,7 @@ help: ## List these commands
 
 .PHONY: run
 run: $(RUN) ## Run the whole system here, with demo data (FILTERS=n EDGES=n, and every KAFKA_WS_* variable)
-	@exec $(PY) deploy/local/run.py
+	@exec $(PY) deploy/local/run.py --by-make
 
 .PHONY: tail
 tail: $(RUN) ## Show live records of a running system (TOPIC=... WHERE=... FIELDS=...)
@@ -153,7 +153,8 @@ $(UV): | $(PY)
 	@.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .PHONY: lock
-lock: $(UV) ## Lock the newest versions that pyproject.toml allows into requirements/
+lock: $(UV) ## Lock the newest versions that pyproject.toml allows into requirements/ (and those of the images)
 	@$(lock) --extra local --extra dev --output-file requirements/dev.txt
 	@$(lock) --extra local --constraints requirements/dev.txt --output-file requirements/run.txt
 	@$(lock) --extra local --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
+	@UV=$(UV) deploy/images/lock.sh

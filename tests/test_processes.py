@@ -32,6 +32,8 @@ def test_servers_end_with_the_run(number: signal.Signals, tmp_path: Path) -> Non
 import signal, sys, time
 from pathlib import Path
 from tests.processes import Process
+# A shell's background jobs ignore SIGINT, and so does what they start: this one must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 servers = [Process(name, ["sleep", "600"], log_path=Path({str(tmp_path)!r}, name)) for name in ("running", "paused")]
 for server in servers:
     server.start()

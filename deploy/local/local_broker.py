@@ -38,6 +38,7 @@ def local_broker(run_folder: Path, environment: Callable[[], Mapping[str, str]])
         environment=environment,
         address=status.address,
         is_ready=status.is_ready,
+        keeps_address=False,
     )
 
 

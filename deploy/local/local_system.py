@@ -4,6 +4,7 @@ Built by `launcher` before anything starts; `supervisor` then runs the parts.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from deploy.local.local_broker import local_broker
 from deploy.local.local_redis import local_redis, redis_settings
 from deploy.local.part import Part
 from deploy.local.services import ServiceParts, peers
-from deploy.local.settings import LOOPBACK, LocalRunSettings, python_environment
+from deploy.local.settings import DEFAULT_REDIS_PORT, HIGHEST_PORT, LOOPBACK, LocalRunSettings, python_environment
 from deploy.local.table import Row
 
 
@@ -48,11 +49,15 @@ class LocalSystem:
         self._edge_ports = [self._edge_port(number) for number in range(settings.edges)]
         self._ticket_port = self._ports.pick()
         self._filter_ports = [self._ports.pick() for _ in range(settings.filters)]
+        self._check_metrics_ports()
         services = ServiceParts(settings.service_environment, credentials, self._metrics_port)
         brokers, follows = self._kafka()
         self._back = [
-            services.ticket_service(self._ticket_port, self._redis()),
-            *(services.filter_service(n, port, brokers, follows) for n, port in enumerate(self._filter_ports, 1)),
+            replace(services.ticket_service(self._ticket_port, self._redis()), waits_for=self._redis_used()),
+            *(
+                replace(services.filter_service(n, port, brokers, follows), waits_for=self._kafka_used())
+                for n, port in enumerate(self._filter_ports, 1)
+            ),
         ]
         addresses = peers(self._ticket_port, self._filter_ports)
         self._edges = [
@@ -82,16 +87,13 @@ class LocalSystem:
     def announcement(self, rows: Sequence[Row]) -> Announcement:
         """What to tell when everything runs, in these processes."""
         elsewhere = []
-        if self.settings.brokers:
-            elsewhere.append(f"Kafka at {self.settings.brokers} is used; there is no demo data.")
-        if self.settings.has_redis:
-            host = self.settings.service_environment.get("KAFKA_WS_REDIS_HOST", LOOPBACK)
-            port = self.settings.service_environment.get("KAFKA_WS_REDIS_PORT", "6379")
-            elsewhere.append(f"Redis at {host}:{port} is used.")
+        if kafka := self._kafka_used():
+            elsewhere.append(f"{kafka} is used; there is no demo data.")
+        if redis := self._redis_used():
+            elsewhere.append(f"{redis} is used.")
         if self.settings.metrics_port:
-            last = self.settings.metrics_port + self.settings.filters + self.settings.edges
             elsewhere.append(
-                f"Prometheus metrics at the ports {self.settings.metrics_port} to {last}: "
+                f"Prometheus metrics at the ports {self.settings.metrics_port} to {self._last_metrics_port()}: "
                 "ticket service, filters, edges in this order."
             )
         return Announcement(
@@ -103,6 +105,18 @@ class LocalSystem:
             self.url,
             self._edge_ports[0],
         )
+
+    def _kafka_used(self) -> str:
+        """The Kafka that was not started here, in words; empty when there is none."""
+        return f"Kafka at {self.settings.brokers}" if self.settings.brokers else ""
+
+    def _redis_used(self) -> str:
+        """The Redis that was not started here, in words; empty when there is none."""
+        if not self.settings.has_redis:
+            return ""
+        environment = self.settings.service_environment
+        host, port = (environment.get(f"KAFKA_WS_REDIS_{name}") for name in ("HOST", "PORT"))
+        return f"Redis at {host or LOOPBACK}:{port or DEFAULT_REDIS_PORT}"
 
     def _redis(self) -> dict[str, str]:
         if self.settings.has_redis:
@@ -123,8 +137,10 @@ class LocalSystem:
         if not self.settings.edge_port:
             return self._ports.pick()
         port = self.settings.edge_port + number
-        if port > 65535:
-            raise SettingError("KAFKA_WS_SERVER_PORT", f"the ports of {self.settings.edges} edges end above 65535")
+        if port > HIGHEST_PORT:
+            raise SettingError(
+                "KAFKA_WS_SERVER_PORT", f"the ports of {self.settings.edges} edges end above {HIGHEST_PORT}"
+            )
         try:
             free = is_free(self.settings.edge_host, port)
         except OSError as error:
@@ -134,6 +150,14 @@ class LocalSystem:
             raise PortInUseError(f"edge-{number + 1}", f"{self.settings.edge_host}:{port}")
         self._ports.reserve(port)
         return port
+
+    def _last_metrics_port(self) -> int:
+        return self.settings.metrics_port + self.settings.filters + self.settings.edges
+
+    def _check_metrics_ports(self) -> None:
+        if self.settings.metrics_port and self._last_metrics_port() > HIGHEST_PORT:
+            services = 1 + self.settings.filters + self.settings.edges
+            raise SettingError("KAFKA_WS_METRICS_PORT", f"the ports of {services} services end above {HIGHEST_PORT}")
 
     def _metrics_port(self) -> int:
         return next(self._next_metrics_port) if self.settings.metrics_port else 0

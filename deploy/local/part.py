@@ -31,6 +31,8 @@ class Part:
         address: gives `host:port`, or `-` for a part that listens nowhere; valid once the part is ready.
         is_ready: whether the process with the given pid does its work now. Asked again and again until it says yes.
         follows: names of parts whose address is in the environment: at a new address of theirs this part is restarted.
+        keeps_address: whether it has the same address after a crash.
+        waits_for: what has to answer before the part is ready, in words; told when it does not become ready.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Part:
     address: Callable[[], str]
     is_ready: Callable[[int], Awaitable[bool]]
     follows: Sequence[str] = ()
+    keeps_address: bool = True
+    waits_for: str = ""
 
 
 @dataclass

@@ -40,13 +40,18 @@ class LocalRun:
 
     def is_alive(self) -> bool:
         """Whether its launcher still exists."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
+        return is_alive(self.pid)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
+    return True
 
 
 def publish(run: LocalRun, folder: Path = FOLDER) -> Path:

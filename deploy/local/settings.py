@@ -15,12 +15,25 @@ from deploy.local.errors import SettingError
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 DEFAULT_EDGE_PORT = 8080
+DEFAULT_REDIS_PORT = 6379
+HIGHEST_PORT = 65535
 DEFAULT_GRACE_SEC = 1.0
 """Seconds that the services may take to finish calls and to say goodbye to clients: a person waits for the prompt."""
 MOST_PROCESSES_OF_A_TIER = 64
 _SECRET_BYTES = 32
 _ANY_ADDRESS = ("0.0.0.0", "::")
-_VERIFICATION_VARIABLES = ("KAFKA_WS_TOKEN_PUBLIC_KEY", "KAFKA_WS_TOKEN_JWKS_URL", "KAFKA_WS_TOKEN_TRUST_GATEWAY")
+_KEY_VARIABLES = ("KAFKA_WS_TOKEN_PUBLIC_KEY", "KAFKA_WS_TOKEN_PUBLIC_KEY_FILE", "KAFKA_WS_TOKEN_JWKS_URL")
+_TRUST_VARIABLE = "KAFKA_WS_TOKEN_TRUST_GATEWAY"
+_NO = ("false", "0", "no", "off", "n", "f")
+"""How pydantic reads a boolean; what is neither yes nor no is the ticket service's to refuse."""
+_OTHER_REDIS_VARIABLES = (
+    "KAFKA_WS_REDIS_USERNAME",
+    "KAFKA_WS_REDIS_PASSWORD",
+    "KAFKA_WS_REDIS_PASSWORD_FILE",
+    "KAFKA_WS_REDIS_TLS",
+    "KAFKA_WS_REDIS_TLS_CA_FILE",
+)
+"""How to be let into some other Redis; our own would refuse that."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class LocalRunSettings:
         metrics_port: first port of Prometheus endpoints, one per service; 0: none.
         brokers: addresses of an existing Kafka; empty: a broker of our own, with demo data.
         has_redis: use an existing Redis, by the variables that are passed on.
-        token_secret: HS256 secret to issue a token with; empty: tokens come from elsewhere.
+        token_secret: secret to sign the ready-made token with; empty: tokens come from elsewhere.
         grace_sec: seconds that the services may take to finish.
         service_environment: what the services inherit, addresses not included.
     """
@@ -71,8 +84,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> LocalRunSettings:
         filters=_whole_number(given, "FILTERS", 1, 1, MOST_PROCESSES_OF_A_TIER),
         edges=_whole_number(given, "EDGES", 1, 1, MOST_PROCESSES_OF_A_TIER),
         edge_host=given.get("KAFKA_WS_SERVER_HOST", LOOPBACK),
-        edge_port=_whole_number(given, "KAFKA_WS_SERVER_PORT", DEFAULT_EDGE_PORT, 0, 65535),
-        metrics_port=_whole_number(given, "KAFKA_WS_METRICS_PORT", 0, 0, 65535),
+        edge_port=_whole_number(given, "KAFKA_WS_SERVER_PORT", DEFAULT_EDGE_PORT, 0, HIGHEST_PORT),
+        metrics_port=_whole_number(given, "KAFKA_WS_METRICS_PORT", 0, 0, HIGHEST_PORT),
         brokers=given.get("KAFKA_WS_CONSUMER_METADATA_BROKER_LIST", ""),
         has_redis=has_redis,
         token_secret=token_secret,
@@ -92,15 +105,16 @@ def _service_environment(given: Mapping[str, str], token_secret: str, has_redis:
     inherited = {
         name: value
         for name, value in python_environment(given).items()
-        # A password of some other Redis would be refused by our own.
-        if has_redis or not name.startswith("KAFKA_WS_REDIS_")
+        if has_redis or name not in _OTHER_REDIS_VARIABLES
     }
     # Ours; each service is given its own.
     inherited.pop("KAFKA_WS_METRICS_PORT", None)
     inherited.setdefault("KAFKA_WS_SHUTDOWN_GRACE_SEC", f"{DEFAULT_GRACE_SEC:g}")
-    if token_secret and "KAFKA_WS_TOKEN_HS256_SECRET_FILE" not in given:
+    if any(name in given for name in ("KAFKA_WS_TOKEN_HS256_SECRET", "KAFKA_WS_TOKEN_HS256_SECRET_FILE")):
+        pass  # the ticket service reads it itself
+    elif token_secret and not _trusts_gateway(given):
         inherited["KAFKA_WS_TOKEN_HS256_SECRET"] = token_secret
-    if not token_secret and "KAFKA_WS_TICKET_GRANT_SECRET_FILE" not in given:
+    elif "KAFKA_WS_TICKET_GRANT_SECRET_FILE" not in given:
         inherited.setdefault("KAFKA_WS_TICKET_GRANT_SECRET", secrets.token_hex(_SECRET_BYTES))
     return inherited
 
@@ -113,9 +127,14 @@ def _token_secret(given: Mapping[str, str]) -> str:
             return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, ValueError) as error:
             raise SettingError("KAFKA_WS_TOKEN_HS256_SECRET_FILE", f"cannot read {path!r} ({error})") from None
-    if any(variable in given or f"{variable}_FILE" in given for variable in _VERIFICATION_VARIABLES):
+    if any(variable in given for variable in _KEY_VARIABLES):
         return ""
+    # When a gateway is trusted, the signature may be anybody's.
     return secrets.token_hex(_SECRET_BYTES)
+
+
+def _trusts_gateway(given: Mapping[str, str]) -> bool:
+    return given.get(_TRUST_VARIABLE, "false").lower() not in _NO
 
 
 def _whole_number(given: Mapping[str, str], variable: str, default: int, least: int, most: int) -> int:

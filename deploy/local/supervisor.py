@@ -131,7 +131,8 @@ class Supervisor:
                 await asyncio.wait((ready, self._failure), return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             late = next(supervised for supervised in started if not supervised.was_ready)
-            raise self._failed(late, f"is not ready after {timeout:g} s") from None
+            hint = f": it waits for {late.part.waits_for}" if late.part.waits_for else ""
+            raise self._failed(late, f"is not ready after {timeout:g} s{hint}") from None
         finally:
             ready.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -192,7 +193,7 @@ class Supervisor:
                 self._report(f"{part.name} {how} before it was ready; starting it again")
             else:
                 failed_starts = 0
-                place = f" at {supervised.address}" if ":" in supervised.address else ""
+                place = f" at {supervised.address}" if part.keeps_address and ":" in supervised.address else ""
                 self._report(f"{part.name} {how}; restarting{place}")
             await asyncio.sleep(backoff.next_delay(0.0 if ready_at is None else time.monotonic() - ready_at))
 

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from websockets.asyncio.client import connect
@@ -22,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from deploy.local import run_file
 from deploy.local.announcement import topic_url
+from deploy.local.settings import DEFAULT_EDGE_PORT, HIGHEST_PORT, LOOPBACK
 
 TIMEOUT_SEC = 15.0
 """For the ticket and for the handshake."""
@@ -93,8 +95,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_options(arguments: Sequence[str] | None, environ: Mapping[str, str]) -> TailOptions:
+def read_options(
+    arguments: Sequence[str] | None, environ: Mapping[str, str], runs: Path = run_file.FOLDER
+) -> TailOptions:
     """What the command line and the environment ask for; the former wins, the local run fills the gaps.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+        environ: environment variables.
+        runs: where local runs are found.
 
     Raises:
         TailError: something is missing.
@@ -103,27 +112,39 @@ def read_options(arguments: Sequence[str] | None, environ: Mapping[str, str]) ->
     parser.add_argument("--topic", default=environ.get("TOPIC", ""), help="topic name [$TOPIC, the demo data]")
     parser.add_argument("--where", default=environ.get("WHERE", ""), help="filter, e.g. 'temperature=gte:30;' [$WHERE]")
     parser.add_argument("--fields", default=environ.get("FIELDS", ""), help="projection, e.g. 'a,b/c' [$FIELDS]")
-    parser.add_argument("--count", type=int, default=int(environ.get("COUNT") or 0), help="end after so many [$COUNT]")
+    parser.add_argument("--count", default=environ.get("COUNT", ""), help="end after so many [$COUNT]")
     parser.add_argument("--url", default=environ.get("URL", ""), help="an edge [$URL, the local run's first one]")
     parser.add_argument(
         "--token", default=environ.get("KAFKA_WS_TOKEN", ""), help="JSON Web Token [$KAFKA_WS_TOKEN, the local run's]"
     )
     given = parser.parse_args(arguments)
-    port = environ.get("KAFKA_WS_SERVER_PORT", "")
-    local = run_file.find(int(port) if port.isdigit() else None)
+    port = _whole_number("KAFKA_WS_SERVER_PORT", environ.get("KAFKA_WS_SERVER_PORT", ""), HIGHEST_PORT)
+    count = _whole_number("COUNT (--count)", given.count, sys.maxsize)
+    local = run_file.find(port or None, runs)
     url, token, topic = given.url, given.token, given.topic
     if local is not None and not url:
         url, token, topic = local.url, token or local.token, topic or local.topic
-    if not url:
+    if not url and not token:
         where = f" at port {port}" if port else ""
         raise TailError(
-            f"Nothing to connect to: there is no local run{where}; start one with 'make run', or give --url."
+            f"Nothing to connect to: there is no local run of this folder{where}. Start one with 'make run', or give "
+            "KAFKA_WS_TOKEN=... and URL=http://host:port of another system."
         )
     if not token:
-        raise TailError("A token is needed: give --token or set KAFKA_WS_TOKEN.")
+        raise TailError("A token is needed: give KAFKA_WS_TOKEN=... (--token).")
     if not topic:
-        raise TailError("A topic is needed: give --topic or set TOPIC.")
-    return TailOptions(url.rstrip("/"), token, topic, given.where, given.fields, given.count)
+        raise TailError("A topic is needed: give TOPIC=... (--topic).")
+    url = url or f"http://{LOOPBACK}:{port or DEFAULT_EDGE_PORT}"
+    return TailOptions(url.rstrip("/"), token, topic, given.where, given.fields, count)
+
+
+def _whole_number(name: str, text: str, most: int) -> int:
+    """The number; 0 when nothing is given."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text) > most:
+        raise TailError(f"{name}: {text!r} is not a whole number" + (f" up to {most}." if most < sys.maxsize else "."))
+    return int(text)
 
 
 async def _run(options: TailOptions) -> None:

@@ -4,6 +4,7 @@ A coroutine of `launcher`. A warning that repeats is shown once in a while only.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -47,7 +48,7 @@ async def show_warnings(logs: Callable[[], Sequence[tuple[str, PartLog]]], say: 
         for name, log in logs():
             for warning in log.new_warnings():
                 # Numbers and the like differ in repetitions of one event.
-                kind = f"{name}: {warning.partition(' (')[0]}"
+                kind = f"{name}: {re.sub('[0-9]+', '0', warning.partition(' (')[0])}"
                 if repetitions.may_show(kind, time.monotonic()):
                     say(f"{name} {warning}")
         await asyncio.sleep(LOOK_INTERVAL_SEC)

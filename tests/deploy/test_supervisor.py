@@ -16,7 +16,7 @@ from deploy.local.settings import REPOSITORY, python_environment
 from deploy.local.status_file import StatusFile
 from deploy.local.supervisor import Supervisor
 from deploy.local.table import Row
-from tests.deploy.processes_by_mark import VARIABLE, marked_processes, new_mark
+from tests.deploy.process_table import VARIABLE, marked_processes, new_mark
 from tests.processes import wait_until
 
 WAIT_SEC = 30.0

@@ -38,9 +38,10 @@ class Logs:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def changed(self) -> None:
-        """Wait for the next change."""
-        await self._changed.wait()
+    @property
+    def changed(self) -> asyncio.Event:
+        """Is set at the next change. To be taken before looking, so that nothing passes by between look and wait."""
+        return self._changed
 
 
 @dataclass
@@ -184,13 +185,13 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
 
     async def _read_logs(self, session: EdgeSession) -> None:
         while True:
-            changed = asyncio.ensure_future(self.logs.changed())
+            changed = self.logs.changed
             while self.kafka_available and self._read_some(session):
                 # As gRPC's flow control would, but without its megabytes.
                 while session.outbox.qsize() > 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
                 await asyncio.sleep(0)
-            await changed
+            await changed.wait()
 
     def _read_some(self, session: EdgeSession) -> bool:
         """One batch of each (topic, partition, offset) at which some subscription stands."""

@@ -101,7 +101,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
 
         def convert(item: Item) -> pb.SubscribeResponse | None:
             if isinstance(item, Batch):
-                return pb.SubscribeResponse(records=_batch(item))
+                return _subscribe_response(item)
             if isinstance(item, PositionNote):
                 return pb.SubscribeResponse(
                     progress=pb.Progress(partition=item.partition, next_offset=item.next_offset)
@@ -149,7 +149,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
 
         def convert(item: Item) -> pb.SessionResponse | None:
             if isinstance(item, Batch):
-                return pb.SessionResponse(records=_session_records(item))
+                return _session_response(item)
             if isinstance(item, PositionNote):
                 return pb.SessionResponse(
                     progress=pb.Progress(
@@ -287,26 +287,34 @@ def _rejected(number: int, error: BaseException) -> pb.SessionResponse:
     return pb.SessionResponse(rejected=pb.Rejected(subscription_id=number, rejection=rejection(error)))
 
 
-def _batch(batch: Batch) -> pb.RecordBatch:
-    message = pb.RecordBatch(
-        partition=batch.partition,
-        offsets=batch.offsets,
-        timestamps_ms=batch.timestamps,
-        values=batch.values,
-        next_offset=batch.next_offset,
-    )
+# Built in place: a message that is given to another one's constructor is copied by way of its serialised form.
+
+
+def _fill(message: pb.RecordBatch, batch: Batch) -> None:
+    message.partition = batch.partition
+    message.offsets.extend(batch.offsets)
+    message.timestamps_ms.extend(batch.timestamps)
+    message.values.extend(batch.values)
+    message.next_offset = batch.next_offset
     for metadata in batch.metadata or ():
         message.metadata.add(
             key=metadata.key, headers=[pb.Header(key=key, value=value) for key, value in metadata.headers]
         )
-    return message
 
 
-def _session_records(batch: Batch) -> pb.SessionRecords:
-    return pb.SessionRecords(
-        batch=_batch(batch),
-        deliveries=[pb.Delivery(subscription_id=number, indexes=indexes or ()) for number, indexes in batch.deliveries],
-    )
+def _subscribe_response(batch: Batch) -> pb.SubscribeResponse:
+    response = pb.SubscribeResponse()
+    _fill(response.records, batch)
+    return response
+
+
+def _session_response(batch: Batch) -> pb.SessionResponse:
+    response = pb.SessionResponse()
+    records = response.records
+    _fill(records.batch, batch)
+    for number, indexes in batch.deliveries:
+        records.deliveries.add(subscription_id=number, indexes=indexes)
+    return response
 
 
 async def _abort(

@@ -23,7 +23,7 @@ from filter_service.language import compile_fields, compile_where
 from filter_service.outbox import Batch, Outbox
 from filter_service.projection import Projection
 from filter_service.record import parse
-from filter_service.servicer import _session_records
+from filter_service.servicer import _session_response
 from filter_service.subscription import Subscription
 from filter_service.topic_reader import TopicReader
 from tests.benchmarks.measurement import Better, Measurement
@@ -122,12 +122,12 @@ def _filter_parts() -> Iterator[tuple[str, str, Callable[[], object], int]]:
     yield "read", "filter's reader, a record, no filter", _topic_reader("", 1), _BATCH
     yield "read_tenth", "filter's reader, a record, one condition", _topic_reader(TENTH, 1), _BATCH
     yield "outbox", f"outbox, a batch of {_BATCH:,} records", offer_and_take, 1
-    yield "encode", "gRPC message, a record", lambda: _session_records(batch).SerializeToString(), _BATCH
+    yield "encode", "gRPC message, a record", lambda: _session_response(batch).SerializeToString(), _BATCH
 
 
 def _edge_parts() -> Iterator[tuple[str, str, Callable[[], object], int]]:
     batch = _sample_batch()
-    encoded = pb.SessionResponse(records=_session_records(batch)).SerializeToString()
+    encoded = _session_response(batch).SerializeToString()
     tenth = range(0, _BATCH, 10)
     yield (
         "decode",

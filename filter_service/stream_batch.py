@@ -14,7 +14,7 @@ import structlog
 from filter_service import metrics
 from filter_service.outbox import Batch, Metadata, Outbox
 from filter_service.projection import Projection
-from filter_service.record import Document, Record
+from filter_service.record import Record
 from filter_service.rule_index import RuleEntry
 from filter_service.subscription import Subscription
 
@@ -46,49 +46,51 @@ class KafkaRecord(Protocol):
 class Projector:
     """One distinct projection on a topic, run once per record whatever the number of streams."""
 
-    __slots__ = ("_values", "projection", "users")
+    __slots__ = ("_cut", "projection", "users")
 
     def __init__(self, projection: Projection) -> None:
         self.projection = projection
         self.users = 0
-        self._values: dict[int, bytes | None] = {}  # of the batch at hand, by place
+        self._cut: dict[int, bytes | None] = {}  # of the batch at hand, by place
 
-    def values(self, matched: Matched, places: Iterable[int]) -> list[bytes | None]:
-        """What is left of the records at these places; None where nothing is, or where cutting failed."""
-        cut = self._values
-        for place in places:
-            if place not in cut:
-                cut[place] = self._apply(matched, place)
-        return [cut[place] for place in places]
-
-    def _apply(self, matched: Matched, place: int) -> bytes | None:
+    def cut(self, place: int, record: Record) -> None:
+        """Cuts the record that will be at a place."""
         try:
-            return self.projection.apply(matched.record(place))
+            self._cut[place] = self.projection.apply(record)
         except Exception:  # a poisonous record must not stop the others (promise 5)
             metrics.RECORDS_FAILED.inc()
-            log.exception("projection failed", offset=matched.offsets[place], projection=repr(self.projection))
-            return None
+            log.exception("projection failed", projection=repr(self.projection))
+            self._cut[place] = None
+
+    def values(self, places: Iterable[int]) -> list[bytes | None]:
+        """What is left of the records at these places; None where nothing is, or where cutting failed."""
+        cut = self._cut
+        return [cut[place] for place in places]
 
     def forget(self) -> None:
         """The batch is done."""
-        self._values.clear()
+        self._cut.clear()
 
 
 class Outlet:
-    """One projection of one stream."""
+    """One projection of one stream.
 
-    __slots__ = ("_projector", "users")
+    Attributes:
+        projector: None for whole records.
+    """
+
+    __slots__ = ("projector", "users")
 
     def __init__(self, projector: Projector | None) -> None:
-        self._projector = projector
+        self.projector = projector
         self.users = 0
 
     def values(self, matched: Matched, places: list[int]) -> tuple[list[int], list[bytes]]:
         """What is sent of the records at these places, and at which of them there is something to send."""
-        if self._projector is None:
+        if self.projector is None:
             texts = matched.texts
             return places, texts if len(places) == len(texts) else [texts[place] for place in places]
-        cut = self._projector.values(matched, places)
+        cut = self.projector.values(places)
         if None not in cut:
             return places, cut  # type: ignore[return-value]  # `not in` does not narrow
         kept = [(place, value) for place, value in zip(places, cut, strict=True) if value is not None]
@@ -118,7 +120,6 @@ class Matched:
 
     Args:
         messages, texts: one entry per record.
-        documents: the same, or nothing when no projection will ask.
         entries: for each record, the entries of the rule index that match it; never empty.
 
     Attributes:
@@ -126,34 +127,30 @@ class Matched:
         places: for each entry of the rule index, where its records are, increasing.
     """
 
-    __slots__ = ("_documents", "_messages", "_records", "offsets", "places", "texts", "timestamps")
+    __slots__ = ("_messages", "offsets", "places", "texts", "timestamps")
 
     def __init__(
         self,
         messages: Sequence[KafkaRecord],
         texts: list[bytes],
-        documents: Sequence[Document],
         entries: list[Sequence[RuleEntry[Member]]],
     ) -> None:
         self._messages = messages
-        self._documents = documents
-        self._records: dict[int, Record] = {}
         self.texts = texts
         self.offsets = [message.offset() for message in messages]
         self.timestamps = [message.timestamp()[1] for message in messages]
         self.places = _places(entries)
 
-    def record(self, place: int) -> Record:
-        """The record at a place."""
-        record = self._records.get(place)
-        if record is None:
-            record = self._records[place] = Record(self.texts[place], self._documents[place])
-        return record
-
     def metadata(self, place: int) -> Metadata:
         """Key and headers of the record at a place."""
         message = self._messages[place]
         return Metadata(message.key(), tuple(message.headers() or ()))
+
+
+def projectors(entries: Iterable[RuleEntry[Member]]) -> set[Projector]:
+    """Which projections somebody wants of a record that these entries match."""
+    found = {member.outlet.projector for entry in entries for member in entry.members}
+    return {projector for projector in found if projector is not None}
 
 
 def _places(entries: list[Sequence[RuleEntry[Member]]]) -> dict[RuleEntry[Member], list[int]]:

@@ -20,9 +20,9 @@ import structlog
 from filter_service import metrics
 from filter_service.outbox import Outbox, Parked, PositionNote
 from filter_service.projection import Projection
-from filter_service.record import Document, parse
+from filter_service.record import Record, parse
 from filter_service.rule_index import RuleEntry, RuleIndex
-from filter_service.stream_batch import KafkaRecord, Matched, Member, Outlet, Projector, Stream
+from filter_service.stream_batch import KafkaRecord, Matched, Member, Outlet, Projector, Stream, projectors
 from filter_service.subscription import Subscription
 
 log = structlog.get_logger(__name__)
@@ -306,9 +306,10 @@ class TopicReader:
         match = self._index.match
         loads = orjson.loads
         is_cut = bool(self._projectors)
+        cutting: set[Projector] = set()
+        cut_for: object = None
         kept: list[KafkaRecord] = []
         texts: list[bytes] = []
-        documents: list[Document] = []
         found: list[Sequence[RuleEntry[Member]]] = []
         # This loop is most of what a record costs: every call in it is felt.
         for message in messages:
@@ -325,15 +326,20 @@ class TopicReader:
                     text, document = record.text, record.document
                 entries = match(document)
                 if entries:
-                    kept.append(message)
-                    texts.append(text)  # type: ignore[arg-type]  # a None was refused
-                    found.append(entries)
                     if is_cut:
-                        documents.append(document)
+                        # Now, while the document is in the processor's cache; later costs twice as much.
+                        if entries is not cut_for:
+                            cutting, cut_for = projectors(entries), entries
+                        record = Record(text, document)  # type: ignore[arg-type]  # a None was refused
+                        for projector in cutting:
+                            projector.cut(len(kept), record)
+                    kept.append(message)
+                    texts.append(text)  # type: ignore[arg-type]
+                    found.append(entries)
             except Exception:  # a poisonous record must not stop the others (promise 5)
                 metrics.RECORDS_FAILED.inc()
                 log.exception("record failed", topic=self.topic, partition=partition, offset=message.offset())
-        return Matched(kept, texts, documents, found)
+        return Matched(kept, texts, found)
 
     def _park(self, partition: int, stream: Stream, position: int) -> list[Parked]:
         metrics.DETACHED.inc()

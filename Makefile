@@ -117,6 +117,12 @@ parsers-fresh: $(ANTLR)
 
 STALE := is not what its sources give: run 'make generate' and commit
 
+# ------------------------------------------------------------------------------------------------------ documentation
+
+.PHONY: docs
+docs: $(DEV) ## Write the table of settings in README.md anew
+	@$(PY) -m tests.docs.settings_table
+
 # ------------------------------------------------------------------------------------------------------- dependencies
 
 .PHONY: install

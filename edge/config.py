@@ -73,10 +73,10 @@ class EdgeSettings(ServiceSettings):
     server_slow_consumer_high_mark: int = Field(
         2 * _MIB,
         ge=1024,
-        description="Bytes waiting for one WebSocket from which on it leaves the shared stream and catches up later.",
+        description="Bytes waiting for one WebSocket above which it leaves the shared stream and catches up later.",
     )
     server_slow_consumer_low_mark: int = Field(
-        256 * 1024, ge=0, description="Bytes waiting for one WebSocket from which on it is given records again."
+        256 * 1024, ge=0, description="Bytes waiting for one WebSocket at which it is given records again."
     )
     server_slow_consumer_timeout_sec: float = Field(
         60.0, gt=0, le=86400, description="Seconds after which a WebSocket that takes no data is closed with 4429."

@@ -50,7 +50,7 @@ def follow(addresses: Sequence[str], topic: str, query: pb.Query) -> Iterator[st
                 for response in filter_pb2_grpc.FilterServiceStub(channel).Subscribe(request):
                     match response.WhichOneof("response"):
                         case "opened":
-                            position = dict(response.opened.start.next_offsets)
+                            position = dict(sorted(response.opened.start.next_offsets.items()))
                             print(f"{address} serves {topic} from {position}", file=sys.stderr, flush=True)
                         case "records":
                             yield from (value.decode() for value in response.records.values)

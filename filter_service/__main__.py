@@ -11,16 +11,18 @@ from kafka_ws.filter.v1 import filter_pb2_grpc
 
 import runtime.metrics
 from filter_service import metrics
-from filter_service.config import FilterSettings, librdkafka_properties
+from filter_service.config import FilterSettings, librdkafka_properties, property_error, property_variable
 from filter_service.errors import KafkaUnavailableError
-from filter_service.kafka_source import KafkaLookups, client_properties, describe
+from filter_service.kafka_source import READER_FIXED, KafkaLookups, client_properties, describe
 from filter_service.servicer import SERVICE_NAME, FilterServicer
 from filter_service.subscriptions import Subscriptions
 from runtime import event_loop, logs, memory, settings, tls
 from runtime.grpc_server import GrpcServer
-from runtime.settings import ConfigurationError
 
 log = structlog.get_logger("filter_service")
+
+END_OF_STREAMS_SEC = 0.5
+"""How long calls that were ended may take to tell their clients so."""
 
 KAFKA_CHECK_INTERVAL_SEC = 1.0
 """Seconds between looks at whether Kafka answers."""
@@ -30,19 +32,20 @@ async def watch_kafka(
     lookups: KafkaLookups, subscriptions: Subscriptions, servicer: FilterServicer, server: GrpcServer
 ) -> None:
     """Keeps health and the sessions' status in line with whether Kafka answers, until cancelled."""
-    known: bool | None = None
+    logged: bool | None = None
     while True:
         try:
             await lookups.check()
             available = True
         except KafkaUnavailableError as error:
             available = False
-            if known is not False:
+            if logged is not False:
                 log.warning("Kafka is away", problem=str(error))
-        if available is not known:
-            if available:
-                log.info("Kafka answers")
-            known = subscriptions.kafka_available = available
+        if available and not logged:
+            log.info("Kafka answers")
+        logged = available
+        if available is not subscriptions.kafka_available:
+            subscriptions.kafka_available = available
             metrics.KAFKA_AVAILABLE.set(available)
             servicer.announce_status()
             server.set_serving(available)
@@ -56,13 +59,15 @@ async def serve(config: FilterSettings) -> None:
         ConfigurationError: it cannot run as configured.
     """
     stop = event_loop.stop_signal()
+    passed_through = librdkafka_properties()
+    for name in sorted(passed_through.keys() & READER_FIXED.keys()):
+        log.warning("setting has no effect", variable=property_variable(name), always=READER_FIXED[name])
+    properties = client_properties(config.consumer_metadata_broker_list, passed_through)
     try:
-        properties = client_properties(config.consumer_metadata_broker_list, librdkafka_properties())
         lookups = KafkaLookups(properties, config.filter_kafka_timeout_sec)
         subscriptions = Subscriptions(config, properties, lookups)
-    except (KafkaException, OSError) as error:
-        problem = describe(error) if isinstance(error, KafkaException) else str(error)
-        raise ConfigurationError(f"KAFKA_WS_CONSUMER_*: {problem}") from error
+    except KafkaException as error:
+        raise property_error(passed_through, describe(error)) from error
     subscriptions.kafka_available = False
     servicer = FilterServicer(subscriptions, config.filter_max_query_length)
     server = GrpcServer(
@@ -86,7 +91,8 @@ async def serve(config: FilterSettings) -> None:
     servicer.announce_draining(config.shutdown_grace_sec)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(servicer.idle.wait(), config.shutdown_grace_sec)
-    await server.drain(0)
+    servicer.end_streams()
+    await server.drain(END_OF_STREAMS_SEC)
     for task in (stopped, *background):
         task.cancel()
     await asyncio.to_thread(subscriptions.stop)

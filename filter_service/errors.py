@@ -3,6 +3,7 @@
     FilterError
     ├── KafkaUnavailableError      Kafka did not answer in time; nothing is wrong with the request
     ├── InvalidSubscriptionError   topic, partitions or start of the request are malformed
+    ├── SubscriptionIdError        the number of the request cannot be used on this session now
     ├── PositionGoneError          the records asked for are no longer in Kafka (retention)
     ├── TooManySubscriptionsError  the session holds as many subscriptions as are allowed
     └── DrainingError              this replica is about to stop
@@ -12,6 +13,11 @@ Errors of the query language are `filter_service.language.LanguageError`; both a
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+RequestPart = Literal["topic", "partitions", "start"]
+"""Field of a `Subscription` message besides its query."""
 
 
 class FilterError(Exception):
@@ -33,16 +39,31 @@ class KafkaUnavailableError(FilterError):
 class InvalidSubscriptionError(FilterError):
     """The request cannot be served by any replica.
 
-    `part` is `topic` or `start`: the field of the request that is wrong.
+    Args:
+        part: the field of the request that is wrong.
+        problem: what is wrong with it, in words that fit behind "<part>: ".
     """
 
-    def __init__(self, part: str, problem: str) -> None:
+    def __init__(self, part: RequestPart, problem: str) -> None:
         super().__init__(part, problem)
-        self.part = part
+        self.part: RequestPart = part
         self.problem = problem
 
     def __str__(self) -> str:
-        return self.problem
+        return f"{self.part}: {self.problem}"
+
+
+class SubscriptionIdError(FilterError):
+    """An `open` of a session bears a number that cannot be given to a subscription now."""
+
+    def __init__(self, subscription_id: int) -> None:
+        super().__init__(subscription_id)
+        self.subscription_id = subscription_id
+
+    def __str__(self) -> str:
+        if self.subscription_id == 0:
+            return "subscription id 0 is reserved; count from 1"
+        return f"subscription id {self.subscription_id} is in use on this session"
 
 
 class PositionGoneError(FilterError):

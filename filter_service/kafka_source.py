@@ -54,6 +54,7 @@ TRANSIENT = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,
+        KafkaError._NOENT,  # "No leaders found"
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError.NETWORK_EXCEPTION,
@@ -198,7 +199,9 @@ class KafkaLookups:
 
     async def _metadata(self, topic: str | None) -> dict[str, int]:
         def ask() -> dict[str, int]:
-            answer = self._consumer.list_topics(topic, timeout=self._timeout)
+            # Through the client that is asked for offsets: it keeps the leaders it learns here, and would otherwise
+            # not know a partition that was added until its next refresh, minutes later.
+            answer = self._admin.list_topics(topic, timeout=self._timeout)
             return {name: len(known.partitions) for name, known in answer.topics.items() if known.error is None}
 
         return await self._in_thread("asking for metadata", ask)
@@ -230,6 +233,7 @@ class KafkaLookups:
                     raise KafkaUnavailableError(f"asking for offsets of {topic}[{number}]", answer.str())
             if missing:
                 await asyncio.sleep(RETRY_PAUSE_SEC)
+                await self.partition_counts({topic for topic, _ in missing})  # where their leaders are now
         return found
 
     async def _list_offsets(self, wanted: list[Partition], spec: OffsetSpec, kind: str) -> dict[Partition, Answer]:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from filter_service.kafka_source import Partition
-from filter_service.outbox import Parked
 from filter_service.reader import Reader
 from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
@@ -96,8 +95,8 @@ class LiveReader(Reader):
         newest = self._newest[topic, partition]
         if start < newest.begin:
             self._behind(subscription, partition, start)
-        elif not reader.replay(subscription, partition, start, newest.since(start)):
-            self._park([Parked(subscription, partition, start)])
+        else:
+            self._park(reader.replay(partition, [(subscription, start)], newest.since(start)))
 
     def _after(self, reader: TopicReader, partition: int, messages: list[KafkaRecord]) -> None:
         self._newest[reader.topic, partition].add(messages)

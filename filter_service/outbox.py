@@ -12,7 +12,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from filter_service import metrics
 
 if TYPE_CHECKING:
     from filter_service.subscription import Subscription
@@ -25,6 +27,11 @@ class Metadata:
     key: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all of it (of a header's name, characters)."""
+        return len(self.key or b"") + sum(len(name) + len(value or b"") for name, value in self.headers)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -34,17 +41,20 @@ class Batch:
         partition: partition number.
         offsets, timestamps, values: one entry per distinct value; `timestamps` in ms since the epoch, -1 for none.
         metadata: one entry per value, or None when no subscription asked for it.
-        deliveries: (subscription id, indexes into the columns), None for all indexes.
+        deliveries: (subscription, indexes into the columns), None for all indexes.
         next_offset: position of the listed subscriptions behind this batch.
-        size: bytes of all values.
+        size: bytes of all values, keys and headers, and of the indexes.
     """
+
+    INDEX_BYTES: ClassVar[int] = 8
+    """What an index in a list takes."""
 
     partition: int
     offsets: list[int]
     timestamps: list[int]
     values: list[bytes]
     metadata: list[Metadata] | None
-    deliveries: list[tuple[int, list[int] | None]]
+    deliveries: list[tuple[Subscription, list[int] | None]]
     next_offset: int
     size: int
 
@@ -53,7 +63,7 @@ class Batch:
 class PositionNote:
     """Nothing was left out before `next_offset` for these subscriptions."""
 
-    subscription_ids: list[int]
+    subscriptions: list[Subscription]
     partition: int
     next_offset: int
 
@@ -82,7 +92,7 @@ class Outbox:
     """The queue in front of one stream.
 
     Args:
-        limit: bytes of values that may wait; a batch is accepted while less than this is waiting.
+        limit: bytes that may wait; a batch is accepted while less than this is waiting.
         wake: called (from any thread) when something was put in; must be cheap and must not block.
     """
 
@@ -97,6 +107,7 @@ class Outbox:
         self._items: deque[Item] = deque()
         self._parked: list[Parked] = []
         self._size = 0
+        self._discarded = False
 
     @property
     def size(self) -> int:
@@ -105,18 +116,23 @@ class Outbox:
 
     def offer(self, item: Item) -> bool:
         """Adds an item, or returns False when the outbox is full. Any thread."""
-        cost = self.ITEM_OVERHEAD + (item.size if isinstance(item, Batch) else 0)
+        cost = self._cost(item)
         with self._lock:
+            if self._discarded:
+                return True
             if self._size >= self._limit and not isinstance(item, Ended):
                 return False
             self._items.append(item)
             self._size += cost
+        metrics.OUTBOX_BYTES.inc(cost)
         self._wake()
         return True
 
     def park(self, parked: list[Parked]) -> None:
         """Keeps detached subscriptions until there is room. Any thread."""
         with self._lock:
+            if self._discarded:
+                return
             self._parked += parked
         self._wake()
 
@@ -129,9 +145,7 @@ class Outbox:
 
     def sent(self, item: Item) -> None:
         """Frees the room of an item that was taken and has been written. Event loop."""
-        cost = self.ITEM_OVERHEAD + (item.size if isinstance(item, Batch) else 0)
-        with self._lock:
-            self._size -= cost
+        self._free(self._cost(item))
 
     def take_parked(self) -> list[Parked]:
         """The parked subscriptions, once less than half of the limit is waiting; else nothing. Event loop."""
@@ -140,3 +154,20 @@ class Outbox:
                 return []
             parked, self._parked = self._parked, []
             return parked
+
+    def discard(self) -> None:
+        """Drops everything, now and whatever readers still offer: the stream has ended. Event loop."""
+        with self._lock:
+            self._discarded = True
+            self._items.clear()
+            self._parked.clear()
+        self._free(self._size)
+
+    def _free(self, cost: int) -> None:
+        with self._lock:
+            cost = min(cost, self._size)  # nothing is left of a discarded outbox
+            self._size -= cost
+        metrics.OUTBOX_BYTES.dec(cost)
+
+    def _cost(self, item: Item) -> int:
+        return self.ITEM_OVERHEAD + (item.size if isinstance(item, Batch) else 0)

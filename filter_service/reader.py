@@ -232,5 +232,4 @@ class Reader(ABC):
             return
         self._next_notes = now + self._progress_interval
         for reader in self._topics.values():
-            for outbox, note in reader.notes():
-                outbox.offer(note)
+            reader.note_positions()

@@ -11,6 +11,7 @@ from filter_service.errors import (
     InvalidSubscriptionError,
     KafkaUnavailableError,
     PositionGoneError,
+    SubscriptionIdError,
     TooManySubscriptionsError,
 )
 from filter_service.language import LanguageError
@@ -18,7 +19,11 @@ from filter_service.language import LanguageError
 log = structlog.get_logger(__name__)
 
 _LANGUAGE_PARTS = {"where": pb.REJECTED_PART_WHERE, "fields": pb.REJECTED_PART_FIELDS}
-_REQUEST_PARTS = {"topic": pb.REJECTED_PART_TOPIC, "start": pb.REJECTED_PART_START}
+_REQUEST_PARTS = {
+    "topic": pb.REJECTED_PART_TOPIC,
+    "partitions": pb.REJECTED_PART_TOPIC,
+    "start": pb.REJECTED_PART_START,
+}
 
 
 def rejection(error: BaseException) -> pb.Rejection:
@@ -39,6 +44,8 @@ def _rejection(error: BaseException) -> pb.Rejection:
         )
     if isinstance(error, InvalidSubscriptionError):
         return pb.Rejection(code=pb.REJECTION_CODE_INVALID_SYNTAX, reason=str(error), part=_REQUEST_PARTS[error.part])
+    if isinstance(error, SubscriptionIdError):
+        return pb.Rejection(code=pb.REJECTION_CODE_INVALID_SYNTAX, reason=str(error))
     if isinstance(error, PositionGoneError):
         return pb.Rejection(code=pb.REJECTION_CODE_POSITION_GONE, reason=str(error), part=pb.REJECTED_PART_START)
     if isinstance(error, KafkaUnavailableError | TooManySubscriptionsError | DrainingError):

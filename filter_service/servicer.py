@@ -14,22 +14,13 @@ from kafka_ws.filter.v1 import filter_pb2 as pb
 from kafka_ws.filter.v1 import filter_pb2_grpc
 
 from filter_service import metrics
-from filter_service.errors import DrainingError, InvalidSubscriptionError
+from filter_service.errors import DrainingError, SubscriptionIdError
 from filter_service.language import LanguageError
 from filter_service.outbox import Batch, Ended, Item, PositionNote
 from filter_service.rejections import rejection
+from filter_service.requests import check_possible, checked
 from filter_service.stream_writer import StreamWriter
-from filter_service.subscriptions import (
-    ALL_PARTITIONS,
-    Accepted,
-    Edge,
-    PartitionSelection,
-    Request,
-    Start,
-    Subscriptions,
-    Timestamp,
-    compile_query,
-)
+from filter_service.subscriptions import Accepted, Subscriptions, compile_query
 
 log = structlog.get_logger(__name__)
 
@@ -52,8 +43,10 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
     def __init__(self, subscriptions: Subscriptions, max_query_length: int) -> None:
         self._subscriptions = subscriptions
         self._max_query_length = max_query_length
-        self._sessions: set[StreamWriter[pb.SessionResponse]] = set()
-        self._subscribers: set[StreamWriter[pb.SubscribeResponse]] = set()
+        # With each stream, what ends it: set to the error that its client is told.
+        self._sessions: dict[StreamWriter[pb.SessionResponse], asyncio.Future[BaseException]] = {}
+        self._subscribers: dict[StreamWriter[pb.SubscribeResponse], asyncio.Future[BaseException]] = {}
+        self._drained_at: float | None = None
         self.idle = asyncio.Event()
         """Set while no stream is open."""
         self.idle.set()
@@ -64,12 +57,23 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             session.send(self._status())
 
     def announce_draining(self, grace_sec: float) -> None:
-        """Tells every client to go elsewhere; records still flow for `grace_sec` seconds."""
-        draining = pb.Draining(grace_ms=int(grace_sec * 1000))
+        """Tells every client to go elsewhere; records still flow for `grace_sec` seconds, until `end_streams`."""
+        self._drained_at = asyncio.get_running_loop().time() + grace_sec
+        draining = self._draining()
         for session in self._sessions:
             session.send(pb.SessionResponse(draining=draining))
         for subscriber in self._subscribers:
             subscriber.send(pb.SubscribeResponse(draining=draining))
+
+    def end_streams(self) -> None:
+        """Ends what is still open at the end of the grace period, with UNAVAILABLE."""
+        for ended in (*self._sessions.values(), *self._subscribers.values()):
+            if not ended.done():
+                ended.set_result(DrainingError())
+
+    def _draining(self) -> pb.Draining:
+        left = max(0.0, (self._drained_at or 0.0) - asyncio.get_running_loop().time())
+        return pb.Draining(grace_ms=round(left * 1000))
 
     def _count(self, rpc: str, change: int) -> None:
         metrics.STREAMS.labels(rpc).inc(change)
@@ -111,15 +115,17 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             return None
 
         writer = StreamWriter[pb.SubscribeResponse](self._subscriptions, context.write, convert)
-        self._subscribers.add(writer)
+        self._subscribers[writer] = ended
         self._count("Subscribe", 1)
         writing: asyncio.Task[None] | None = None
         try:
             try:
+                wanted = checked(request.subscription)
+                check_possible(wanted.topic)
                 await self._subscriptions.open(
                     writer.stream,
                     0,
-                    _request(request.subscription),
+                    wanted,
                     lambda accepted: writer.send(pb.SubscribeResponse(opened=_opened(0, accepted))),
                 )
             except Exception as error:  # told to the client, whatever it is
@@ -134,7 +140,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             if writing is not None:
                 writing.cancel()
             self._subscriptions.close_all(writer.stream)
-            self._subscribers.discard(writer)
+            self._subscribers.pop(writer)
             self._count("Subscribe", -1)
 
     # ---- Session
@@ -146,32 +152,33 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
     ) -> None:
         """Many subscriptions of one edge, until it goes away."""
         subscriptions = self._subscriptions
+        ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
         def convert(item: Item) -> pb.SessionResponse | None:
             if isinstance(item, Batch):
                 return _session_response(item)
             if isinstance(item, PositionNote):
-                return pb.SessionResponse(
-                    progress=pb.Progress(
-                        subscription_ids=item.subscription_ids, partition=item.partition, next_offset=item.next_offset
-                    )
-                )
+                return _session_progress(item)
             return self._closed(writer, item)
 
         writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert)
         writer.send(self._status())
         if subscriptions.draining:
-            writer.send(pb.SessionResponse(draining=pb.Draining(grace_ms=0)))
-        self._sessions.add(writer)
+            writer.send(pb.SessionResponse(draining=self._draining()))
+        self._sessions[writer] = ended
         self._count("Session", 1)
         writing = asyncio.create_task(writer.run())
         reading = asyncio.create_task(self._read_requests(writer, request_iterator))
         try:
-            done, _ = await asyncio.wait([writing, reading], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            waited: list[asyncio.Future[Any]] = [writing, reading, ended]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await _abort(context, ended.result())
+            for task in (writing, reading):
+                if task.done():
+                    task.result()
         finally:
-            self._sessions.discard(writer)
+            self._sessions.pop(writer)
             for task in (writing, reading):
                 task.cancel()
             await asyncio.gather(writing, reading, return_exceptions=True)
@@ -191,8 +198,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                 if kind == "open":
                     number = request.open.subscription_id
                     if number == 0 or number in opening or number in writer.stream.subscriptions:
-                        problem = InvalidSubscriptionError("topic", f"subscription id {number} cannot be used now")
-                        writer.send(_rejected(number, problem))
+                        writer.send(_rejected(number, SubscriptionIdError(number)))
                         continue
                     task = asyncio.create_task(self._open(writer, request.open))
                     opening[number] = task
@@ -200,7 +206,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                 elif kind == "close":
                     number = request.close.subscription_id
                     if number in opening:
-                        opening[number].cancel()
+                        opening.pop(number).cancel()
                     self._subscriptions.close(writer.stream, number)
         finally:
             for task in list(opening.values()):
@@ -212,7 +218,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
             await self._subscriptions.open(
                 writer.stream,
                 number,
-                _request(request.subscription),
+                checked(request.subscription),
                 lambda accepted: writer.send(pb.SessionResponse(opened=_opened(number, accepted))),
             )
         except Exception as error:  # told to the client, whatever it is
@@ -229,49 +235,9 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         return pb.SessionResponse(status=pb.Status(kafka_available=self._subscriptions.kafka_available))
 
 
-def _forget(opening: dict[int, asyncio.Task[None]], number: int, _: asyncio.Task[None]) -> None:
-    opening.pop(number, None)
-
-
-def _request(subscription: pb.Subscription) -> Request:
-    """Checks the form of a request.
-
-    Raises:
-        InvalidSubscriptionError: a field has a value that can never be right.
-    """
-    if not subscription.topic:
-        raise InvalidSubscriptionError("topic", "a topic must be named")
-    partitions = ALL_PARTITIONS
-    if subscription.HasField("partitions"):
-        selection = subscription.partitions
-        and_from = selection.and_from if selection.HasField("and_from") else None
-        partitions = PartitionSelection(frozenset(selection.partitions), and_from)
-        if any(number < 0 for number in selection.partitions) or (and_from is not None and and_from < 0):
-            raise InvalidSubscriptionError("topic", "partition numbers must not be negative")
-    return Request(
-        topic=subscription.topic,
-        partitions=partitions,
-        start=_start(subscription.start),
-        where=subscription.query.where,
-        fields=subscription.query.fields,
-        with_metadata=subscription.with_metadata,
-    )
-
-
-def _start(start: pb.Start) -> Start:
-    kind = start.WhichOneof("start")
-    if kind == "earliest":
-        return Edge.EARLIEST
-    if kind == "timestamp_ms":
-        if start.timestamp_ms < 0:
-            raise InvalidSubscriptionError("start", "a timestamp must not be negative")
-        return Timestamp(start.timestamp_ms)
-    if kind == "position":
-        position = dict(start.position.next_offsets)
-        if any(number < 0 or offset < 0 for number, offset in position.items()):
-            raise InvalidSubscriptionError("start", "partition numbers and offsets must not be negative")
-        return position
-    return Edge.LATEST
+def _forget(opening: dict[int, asyncio.Task[None]], number: int, task: asyncio.Task[None]) -> None:
+    if opening.get(number) is task:
+        del opening[number]
 
 
 def _opened(number: int, accepted: Accepted) -> pb.Opened:
@@ -308,18 +274,28 @@ def _subscribe_response(batch: Batch) -> pb.SubscribeResponse:
     return response
 
 
-def _session_response(batch: Batch) -> pb.SessionResponse:
+def _session_response(batch: Batch) -> pb.SessionResponse | None:
+    # What is still on its way for a closed subscription must not reach another that was given its number.
+    deliveries = [(subscription.id, indexes) for subscription, indexes in batch.deliveries if not subscription.closed]
+    if not deliveries:
+        return None
     response = pb.SessionResponse()
     records = response.records
     _fill(records.batch, batch)
-    for number, indexes in batch.deliveries:
+    for number, indexes in deliveries:
         records.deliveries.add(subscription_id=number, indexes=indexes)
     return response
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse], error: BaseException
-) -> NoReturn:
+def _session_progress(note: PositionNote) -> pb.SessionResponse | None:
+    numbers = [subscription.id for subscription in note.subscriptions if not subscription.closed]
+    if not numbers:
+        return None
+    progress = pb.Progress(subscription_ids=numbers, partition=note.partition, next_offset=note.next_offset)
+    return pb.SessionResponse(progress=progress)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> NoReturn:
     told = rejection(error)
     status = grpc.StatusCode.INVALID_ARGUMENT
     if told.code == pb.REJECTION_CODE_UNAVAILABLE:

@@ -170,6 +170,9 @@ def _places(entries: list[Sequence[RuleEntry[Member]]]) -> dict[RuleEntry[Member
     return places
 
 
+_Delivery = tuple[Subscription, list[int] | None]
+"""A subscription, and which values of the batch it takes; None: all."""
+
 _Taker = tuple[Member, list[int]]
 """A subscription, and the places of the records it takes."""
 
@@ -224,7 +227,7 @@ class Stream:
         matched: Matched,
         places: list[int],
         values: list[bytes],
-        deliveries: list[tuple[int, list[int] | None]],
+        deliveries: list[_Delivery],
         partition: int,
         next_offset: int,
     ) -> Batch:
@@ -233,7 +236,9 @@ class Stream:
             offsets = [offsets[place] for place in places]
             timestamps = [timestamps[place] for place in places]
         metadata = [matched.metadata(place) for place in places] if self.metadata_users else None
-        return Batch(partition, offsets, timestamps, values, metadata, deliveries, next_offset, sum(map(len, values)))
+        size = sum(map(len, values)) + sum(each.size for each in metadata or ())
+        size += Batch.INDEX_BYTES * sum(len(indexes) for _, indexes in deliveries if indexes is not None)
+        return Batch(partition, offsets, timestamps, values, metadata, deliveries, next_offset, size)
 
 
 def _union(places: list[list[int]]) -> list[int]:
@@ -244,9 +249,7 @@ def _union(places: list[list[int]]) -> list[int]:
     return sorted(set().union(*places))
 
 
-def _deliveries(
-    members: Iterable[_Taker], kept: list[int], indexes: dict[int, int] | None
-) -> list[tuple[int, list[int] | None]]:
+def _deliveries(members: Iterable[_Taker], kept: list[int], indexes: dict[int, int] | None) -> list[_Delivery]:
     """Which values of the batch each subscription takes; those that take none are left out.
 
     Args:
@@ -254,16 +257,16 @@ def _deliveries(
         kept: the places at which there is something to send.
         indexes: place -> index into the batch's values; None: these places are all that the batch has, in order.
     """
-    deliveries: list[tuple[int, list[int] | None]] = []
+    deliveries: list[_Delivery] = []
     is_alone = indexes is None
     for member, taken in members:
         if is_alone and taken is kept:
             if kept:
-                deliveries.append((member.subscription.id, None))
+                deliveries.append((member.subscription, None))
             continue
         if indexes is None:
             indexes = {place: index for index, place in enumerate(kept)}
         selected = [indexes[place] for place in taken if place in indexes]
         if selected:
-            deliveries.append((member.subscription.id, None if is_alone and len(selected) == len(kept) else selected))
+            deliveries.append((member.subscription, None if is_alone and len(selected) == len(kept) else selected))
     return deliveries

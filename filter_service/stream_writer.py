@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from filter_service.outbox import Item
+from filter_service.outbox import Batch, Item
+from filter_service.pieces import pieces
 from filter_service.subscriptions import Stream, Subscriptions
 
 ResponseT = TypeVar("ResponseT")
@@ -62,9 +63,10 @@ class StreamWriter(Generic[ResponseT]):
                 await self._write(self._control.popleft())
             self._drained.set()
             for item in items:
-                message = self._convert(item)
-                if message is not None:
-                    await self._write(message)
+                for part in pieces(item) if isinstance(item, Batch) else (item,):
+                    message = self._convert(part)
+                    if message is not None:
+                        await self._write(message)
                 self.stream.outbox.sent(item)
             self._subscriptions.resume_parked(self.stream)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from filter_service import metrics
 from filter_service.catch_up import CatchUpReaders
@@ -25,56 +24,12 @@ from filter_service.language import InvalidSyntaxError, Rule, Selection, compile
 from filter_service.live_reader import LiveReader
 from filter_service.outbox import Outbox
 from filter_service.projection import Projection
+from filter_service.requests import Edge, PartitionSelection, Request, Timestamp
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
 
 INLINE_QUERY_LENGTH = 512
 """Longest query compiled on the event loop; a longer one would hold others up and goes to a thread."""
-
-
-class Edge(Enum):
-    """A start that needs no number."""
-
-    LATEST = "latest"
-    EARLIEST = "earliest"
-
-
-@dataclass(frozen=True, slots=True)
-class Timestamp:
-    """Start at the first record at or after `ms` since the epoch."""
-
-    ms: int
-
-
-Start = Edge | Timestamp | Mapping[int, int]
-"""Where to begin; a mapping is a position {partition: next offset}."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionSelection:
-    """Which partitions are covered: those named, and all from `and_from` on (None: no others)."""
-
-    partitions: frozenset[int]
-    and_from: int | None
-
-    def covers(self, partition: int) -> bool:
-        """Whether a partition is covered."""
-        return partition in self.partitions or (self.and_from is not None and partition >= self.and_from)
-
-
-ALL_PARTITIONS = PartitionSelection(frozenset(), 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a client asks for, checked for form."""
-
-    topic: str
-    partitions: PartitionSelection
-    start: Start
-    where: str
-    fields: str
-    with_metadata: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +71,8 @@ class Stream:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.subscriptions: dict[int, Subscription] = {}
+        self.opening = 0
+        """Subscriptions that are on their way to be in `subscriptions`."""
 
 
 class Subscriptions:
@@ -151,7 +108,7 @@ class Subscriptions:
             settings.filter_missing_topic_interval_sec,
             self._grown,
         )
-        self._open: dict[str, dict[Subscription, PartitionSelection]] = {}
+        self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
         self.draining = False
         self.kafka_available = True
 
@@ -184,13 +141,25 @@ class Subscriptions:
         """
         if self.draining:
             raise DrainingError
-        if len(stream.subscriptions) >= self._settings.filter_max_subscriptions:
+        if len(stream.subscriptions) + stream.opening >= self._settings.filter_max_subscriptions:
             raise TooManySubscriptionsError(self._settings.filter_max_subscriptions)
+        stream.opening += 1
+        try:
+            await self._open(stream, subscription_id, request, opened)
+        finally:
+            stream.opening -= 1
+
+    async def _open(
+        self, stream: Stream, subscription_id: int, request: Request, opened: Callable[[Accepted], None]
+    ) -> None:
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
         count = await self.catalog.use(request.topic)
         try:
+            if isinstance(request.start, Mapping) and any(number >= count for number in request.start):
+                # Another replica may have seen a new partition sooner than this one.
+                count = await self.catalog.look_again(request.topic)
             covered = [number for number in range(count) if request.partitions.covers(number)]
             starts, ends = await self._resolve(request, covered)
         except BaseException:
@@ -205,7 +174,7 @@ class Subscriptions:
             stream.outbox,
         )
         stream.subscriptions[subscription_id] = subscription
-        self._open.setdefault(request.topic, {})[subscription] = request.partitions
+        self._of_topic.setdefault(request.topic, {})[subscription] = request.partitions
         metrics.SUBSCRIPTIONS.inc()
         opened(Accepted(starts, rule.canonical, "" if selection is None else selection.canonical, count))
         for number, offset in starts.items():
@@ -222,10 +191,10 @@ class Subscriptions:
         subscription.closed = True
         self._live.forget(subscription)
         self._catch_up.forget(subscription)
-        of_topic = self._open[subscription.topic]
+        of_topic = self._of_topic[subscription.topic]
         del of_topic[subscription]
         if not of_topic:
-            del self._open[subscription.topic]
+            del self._of_topic[subscription.topic]
         self.catalog.release(subscription.topic)
         metrics.SUBSCRIPTIONS.dec()
 
@@ -233,6 +202,7 @@ class Subscriptions:
         """Closes every subscription of a stream that has ended."""
         for subscription_id in list(stream.subscriptions):
             self.close(stream, subscription_id)
+        stream.outbox.discard()
 
     def resume_parked(self, stream: Stream) -> None:
         """Lets subscriptions that were detached because the stream was full catch up, once it has drained."""
@@ -270,5 +240,5 @@ class Subscriptions:
                 self._live.attach(subscription, number, 0, begin=0)
 
     def _grown(self, topic: str, known: int, now: int) -> None:
-        for subscription, selection in self._open.get(topic, {}).items():
+        for subscription, selection in self._of_topic.get(topic, {}).items():
             self._attach_new(subscription, selection, known, now)

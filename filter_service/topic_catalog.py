@@ -56,6 +56,15 @@ class TopicCatalog:
             raise
         return self._counts[topic]
 
+    async def look_again(self, topic: str) -> int:
+        """Asks Kafka about a topic in use now; returns its number of partitions.
+
+        Raises:
+            KafkaUnavailableError: Kafka did not answer.
+        """
+        self._learn(await self._lookups.partition_counts([topic]))
+        return self.count(topic)
+
     def release(self, topic: str) -> None:
         """Undoes one `use`."""
         self._users[topic] -= 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import orjson
@@ -24,18 +25,26 @@ from filter_service.record import Record, parse
 from filter_service.rule_index import RuleEntry, RuleIndex
 from filter_service.stream_batch import KafkaRecord, Matched, Member, Outlet, Projector, Stream, projectors
 from filter_service.subscription import Subscription
+from runtime.grpc_server import MESSAGE_SIZE_LIMIT
 
 log = structlog.get_logger(__name__)
+
+CHUNK_BYTES = 1024 * 1024
+"""Payload bytes after which a batch is cut: what an outbox may hold beyond its limit, for each distinct projection."""
+
+LARGEST_RECORD = MESSAGE_SIZE_LIMIT - 4 * 1024 * 1024
+"""Bytes of the largest payload that fits into a gRPC message, with room for the rest of the message."""
 
 
 class _Partition:
     """Where one partition is, and who does not take part in it."""
 
-    __slots__ = ("absent", "next_offset", "noted", "users", "waiting")
+    __slots__ = ("absent", "next_offset", "noted", "unnoted", "users", "waiting")
 
     def __init__(self, next_offset: int) -> None:
         self.next_offset = next_offset
-        self.noted = next_offset  # the position last told by `notes`
+        self.noted = next_offset  # the position last told by `notes`...
+        self.unnoted: set[Member] = set()  # ...but not to these, who have joined since or whose stream was full
         self.users = 0  # members that are level or waiting here
         self.absent: set[Member] = set()
         self.waiting: list[tuple[int, int, Member]] = []  # heap of (start, tie-breaker, member)
@@ -103,8 +112,7 @@ class TopicReader:
             raise ValueError(f"subscription {subscription.id} already reads {self.topic}[{partition}]")
         state.users += 1
         if start == state.next_offset:
-            member.level.add(partition)
-            state.absent.discard(member)
+            self._join(partition, state, member)
         else:
             member.waiting[partition] = start
             heapq.heappush(state.waiting, (start, next(self._ties), member))
@@ -122,6 +130,7 @@ class TopicReader:
         if partition in member.level:
             member.level.remove(partition)
             state.absent.add(member)
+            state.unnoted.discard(member)
             position = state.next_offset
         elif partition in member.waiting:
             position = member.waiting.pop(partition)
@@ -217,39 +226,42 @@ class TopicReader:
         """
         state = self._partitions[partition]
         parked: list[Parked] = []
-        begin = 0
-        while begin < len(messages) and messages[begin].offset() < state.next_offset:
-            begin += 1
+        begin = bisect_left(messages, state.next_offset, key=_offset)
+        is_small = sum(map(len, messages)) <= CHUNK_BYTES
         while begin < len(messages):
-            first = messages[begin].offset()
-            self._pass_to(partition, state, first)
-            end = len(messages)
+            self._pass_to(partition, state, messages[begin].offset())
+            end = len(messages) if is_small else _end_of_chunk(messages, begin)
             if state.waiting:
-                start = state.waiting[0][0]
-                while end > begin + 1 and messages[end - 1].offset() >= start:
-                    end -= 1
+                end = bisect_left(messages, state.waiting[0][0], begin + 1, end, key=_offset)
             parked += self._deliver(partition, state, messages[begin:end])
             begin = end
         self._pass_to(partition, state, state.next_offset)
         return parked
 
-    def replay(self, subscription: Subscription, partition: int, start: int, messages: Iterable[KafkaRecord]) -> bool:
-        """Delivers records that were already read to one subscription, then attaches it at the partition's position.
+    def replay(
+        self, partition: int, behind: Sequence[tuple[Subscription, int]], messages: Sequence[KafkaRecord]
+    ) -> list[Parked]:
+        """Delivers records that were already read to subscriptions that want them, in one pass, and then attaches
+        them at the partition's position.
 
         Args:
-            start: the subscription's position.
-            messages: everything from `start` up to the partition's position, in order; earlier ones are left out.
+            behind: subscriptions and their positions.
+            messages: everything from the lowest of these up to the partition's position, in order; earlier ones are
+                left out.
 
         Returns:
-            False when the stream was full: nothing was delivered and the subscription is not attached.
+            The subscriptions whose stream was full: they are not attached, but at the given positions.
         """
         alone = TopicReader(self.topic)
-        alone.open_partition(partition, start)
-        alone.attach(subscription, partition, start)
-        if alone.read(partition, list(messages)):
-            return False
-        self.attach(subscription, partition, self._partitions[partition].next_offset)
-        return True
+        alone.open_partition(partition, min(start for _, start in behind))
+        for subscription, start in behind:
+            alone.attach(subscription, partition, start)
+        parked = alone.read(partition, messages)
+        level = self._partitions[partition].next_offset
+        alone.pass_holes(partition, level)
+        for subscription in alone.level_with(partition):
+            self.attach(subscription, partition, level)
+        return parked
 
     def pass_holes(self, partition: int, next_offset: int) -> None:
         """Moves the position over offsets that hold no records (end of partition reached)."""
@@ -257,18 +269,32 @@ class TopicReader:
         if next_offset > state.next_offset:
             self._pass_to(partition, state, next_offset)
 
-    def notes(self) -> list[tuple[Outbox, PositionNote]]:
-        """The positions that have moved since the last call, for every stream with subscriptions there."""
-        notes = []
+    def note_positions(self) -> None:
+        """Tells the streams every position that its subscriptions have not been told: moved to, or joined at."""
         for partition, state in self._partitions.items():
-            if state.next_offset == state.noted:
+            everybody = state.next_offset != state.noted
+            if not everybody and not state.unnoted:
                 continue
             state.noted = state.next_offset
             for stream in self._streams.values():
-                ids = [member.subscription.id for member in stream.members.values() if partition in member.level]
-                if ids:
-                    notes.append((stream.outbox, PositionNote(ids, partition, state.next_offset)))
-        return notes
+                told = [
+                    member
+                    for member in stream.members.values()
+                    if (partition in member.level if everybody else member in state.unnoted)
+                ]
+                if not told:
+                    continue
+                subscriptions = [member.subscription for member in told]
+                if stream.outbox.offer(PositionNote(subscriptions, partition, state.next_offset)):
+                    state.unnoted.difference_update(told)
+                else:
+                    state.unnoted.update(told)
+
+    def _join(self, partition: int, state: _Partition, member: Member) -> None:
+        """Makes a subscription level."""
+        member.level.add(partition)
+        state.absent.discard(member)
+        state.unnoted.add(member)
 
     def _pass_to(self, partition: int, state: _Partition, offset: int) -> None:
         """Moves the position to `offset`, and makes those who waited for it or an earlier one level."""
@@ -276,13 +302,17 @@ class TopicReader:
         while state.waiting and state.waiting[0][0] <= offset:
             _, _, member = heapq.heappop(state.waiting)
             del member.waiting[partition]
-            member.level.add(partition)
-            state.absent.discard(member)
+            self._join(partition, state, member)
 
     def _deliver(self, partition: int, state: _Partition, messages: Sequence[KafkaRecord]) -> list[Parked]:
-        matched = self._match(partition, messages)
         first = messages[0].offset()
         next_offset = messages[-1].offset() + 1
+        if len(messages[0]) > LARGEST_RECORD:  # such a record is a chunk of its own
+            metrics.RECORDS_FAILED.inc()
+            log.error("record is too large for gRPC", topic=self.topic, partition=partition, offset=first)
+            state.next_offset = next_offset
+            return []
+        matched = self._match(partition, messages)
         absent = state.absent
         takers: dict[Stream, list[tuple[Member, list[int]]]] = {}
         for entry, places in matched.places.items():
@@ -347,3 +377,17 @@ class TopicReader:
         for subscription in behind:
             self.detach(subscription, partition)
         return [Parked(subscription, partition, position) for subscription in behind]
+
+
+def _offset(message: KafkaRecord) -> int:
+    return message.offset()
+
+
+def _end_of_chunk(messages: Sequence[KafkaRecord], begin: int) -> int:
+    """Where to cut `messages`, so that what lies between `begin` and there is about `CHUNK_BYTES` at most."""
+    size = 0
+    for end in range(begin, len(messages)):
+        size += len(messages[end])
+        if size > CHUNK_BYTES:
+            return max(end, begin + 1)
+    return len(messages)

@@ -40,7 +40,7 @@ class TicketServiceSettings(ServiceSettings):
     redis_database: int = Field(default=0, ge=0, description="Number of the database.")
     redis_username: str = Field(default="", description="User to authenticate as; empty: the default user.")
     redis_password: SecretStr | None = Field(default=None, description="Password to authenticate with.")
-    redis_tls: bool = Field(default=False, description="Whether to connect by TLS.")
+    redis_tls: bool = Field(default=False, description="Connect to Redis by TLS.")
     redis_tls_ca_file: str = Field(
         default="", description="PEM certificates that Redis is checked against; empty: the system's."
     )

@@ -125,8 +125,10 @@ def _token_secret(given: Mapping[str, str]) -> str:
     if path := given.get("KAFKA_WS_TOKEN_HS256_SECRET_FILE"):
         try:
             return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            raise SettingError("KAFKA_WS_TOKEN_HS256_SECRET_FILE", f"cannot read {path!r} ({error})") from None
+        except OSError as error:
+            raise SettingError("KAFKA_WS_TOKEN_HS256_SECRET_FILE", f"cannot read {path!r} ({error.strerror})") from None
+        except ValueError:
+            raise SettingError("KAFKA_WS_TOKEN_HS256_SECRET_FILE", f"{path!r} does not hold UTF-8 text") from None
     if any(variable in given for variable in _KEY_VARIABLES):
         return ""
     # When a gateway is trusted, the signature may be anybody's.

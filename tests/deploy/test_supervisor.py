@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploy.local import supervisor
 from deploy.local.errors import PartFailedError
 from deploy.local.part import Backoff, Layer, Part
 from deploy.local.settings import REPOSITORY, python_environment
@@ -138,6 +140,18 @@ async def test_a_part_that_fails_only_later_ends_the_run_too(watched: Watched) -
     assert "exited with code 5" in failure.problem
 
 
+async def test_a_part_that_waits_in_vain_is_told_with_what_it_waits_for(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a service does not become ready because its Kafka or Redis is away, the sentence names that."""
+    monkeypatch.setattr(supervisor, "START_TIMEOUT_SEC", 0.0)
+    monkeypatch.setattr(supervisor, "START_TIMEOUT_PER_PART_SEC", 0.5)
+    never = replace(watched.part("filter-1", "import time\n" + SLEEP), waits_for="Kafka at 10.1.2.3:9092")
+    with pytest.raises(PartFailedError) as failure:
+        await watched.supervisor.start([never])
+    assert str(failure.value).startswith("filter-1 is not ready after 0.5 s: it waits for Kafka at 10.1.2.3:9092; ")
+
+
 async def test_parts_stop_in_the_order_of_their_layers(watched: Watched, tmp_path: Path) -> None:
     """Edges go before filters, those before the ticket service, and Kafka and Redis last."""
     order = tmp_path / "order"
@@ -179,7 +193,7 @@ async def test_a_paused_part_stops_like_any_other(watched: Watched) -> None:
 async def test_followers_of_a_part_that_moved_are_restarted(watched: Watched) -> None:
     """When a crashed broker returns at another address, what is connected to it is started anew, and told why."""
     moving = READY.replace("sys.argv[2] if len(sys.argv) > 2 else '-'", "f'127.0.0.1:{__import__(\"os\").getpid()}'")
-    await watched.supervisor.start([watched.part("kafka", moving + SLEEP)])
+    await watched.supervisor.start([replace(watched.part("kafka", moving + SLEEP), keeps_address=False)])
     await watched.supervisor.start(
         [watched.part("filter-1", READY + SLEEP, follows=["kafka"]), watched.part("edge-1", READY + SLEEP)]
     )
@@ -189,8 +203,9 @@ async def test_followers_of_a_part_that_moved_are_restarted(watched: Watched) ->
     new_kafka, new_follower = watched.new_rows
     assert (new_kafka.name, new_follower.name) == ("kafka", "filter-1")
     assert new_kafka.address == f"127.0.0.1:{new_kafka.pid}"
-    assert watched.sentences[1:] == [
-        f"filter-1 (pid {follower.pid}) is restarted, because kafka is now at {new_kafka.address}"
+    assert watched.sentences == [
+        f"kafka (pid {kafka.pid}) was killed by signal 9; restarting",
+        f"filter-1 (pid {follower.pid}) is restarted, because kafka is now at {new_kafka.address}",
     ]
     assert runs(other.pid)
 

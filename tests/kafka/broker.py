@@ -69,7 +69,14 @@ class Broker:
         }
         lines = [f"{name}={value}\n" for name, value in {**own, **settings}.items()]
         self._properties.write_text("".join(lines))
-        tool = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
+        tool = [
+            *self._java,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster_id}",
+            "-c",
+            str(self._properties),
+        ]
         return subprocess.Popen(tool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     @staticmethod

@@ -98,9 +98,24 @@ def _topic_reader(where: str, count: int) -> Callable[[], object]:
 
 def _sample_batch() -> Batch:
     values = [record(number) for number in range(_BATCH)]
+    outbox = Outbox(1 << 40, lambda: None)
+    taker = Subscription(1, "admin.any", compile_where(""), None, False, outbox)
     return Batch(
-        0, list(range(_BATCH)), [1_700_000_000_000] * _BATCH, values, None, [(1, None)], _BATCH, sum(map(len, values))
+        0,
+        list(range(_BATCH)),
+        [1_700_000_000_000] * _BATCH,
+        values,
+        None,
+        [(taker, None)],
+        _BATCH,
+        sum(map(len, values)),
     )
+
+
+def _encoded(batch: Batch) -> bytes:
+    response = _session_response(batch)
+    assert response is not None
+    return response.SerializeToString()
 
 
 def _filter_parts() -> Iterator[tuple[str, str, Callable[[], object], int]]:
@@ -122,12 +137,12 @@ def _filter_parts() -> Iterator[tuple[str, str, Callable[[], object], int]]:
     yield "read", "filter's reader, a record, no filter", _topic_reader("", 1), _BATCH
     yield "read_tenth", "filter's reader, a record, one condition", _topic_reader(TENTH, 1), _BATCH
     yield "outbox", f"outbox, a batch of {_BATCH:,} records", offer_and_take, 1
-    yield "encode", "gRPC message, a record", lambda: _session_response(batch).SerializeToString(), _BATCH
+    yield "encode", "gRPC message, a record", lambda: _encoded(batch), _BATCH
 
 
 def _edge_parts() -> Iterator[tuple[str, str, Callable[[], object], int]]:
     batch = _sample_batch()
-    encoded = _session_response(batch).SerializeToString()
+    encoded = _encoded(batch)
     tenth = range(0, _BATCH, 10)
     yield (
         "decode",

@@ -21,6 +21,7 @@ PACKAGES := edge filter_service ticket_service runtime deploy examples tests
 stamp = $(VENV)/.installed-$(1)-$(firstword $(shell { cat requirements/$(1).txt; pwd; } 2>/dev/null | cksum))
 RUN := $(call stamp,run)
 DEV := $(call stamp,dev)
+BENCH := $(call stamp,bench)
 
 .PHONY: help
 help: ## List these commands
@@ -56,6 +57,19 @@ format: $(DEV) ## Repair style and formatting
 .PHONY: types
 types: $(DEV) ## Check types
 	@$(PY) -m mypy $(wildcard $(PACKAGES))
+
+# The load client must not be what is measured: it is written in C.
+LOAD_SOURCES := tests/benchmarks/load
+LOAD_PROGRAMS := $(patsubst $(LOAD_SOURCES)/%.c,.cache/benchmarks/%,$(wildcard $(LOAD_SOURCES)/*.c))
+
+.cache/benchmarks/%: $(LOAD_SOURCES)/%.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Wpedantic -o $@ $<
+
+.PHONY: bench
+bench: $(BENCH) $(LOAD_PROGRAMS) ## Measure speed and memory (ONLY=one_socket,latency QUICK=1 RUNS=n COMPARE=old.json)
+	@$(PY) -m tests.kafka.jars
+	@exec $(PY) -m tests.benchmarks
 
 # ----------------------------------------------------------------------------------------------------- generated code
 
@@ -148,4 +162,5 @@ $(UV): | $(PY)
 lock: $(UV) ## Lock the newest versions that pyproject.toml allows into requirements/ (and those of the images)
 	@$(lock) --extra local --extra dev --output-file requirements/dev.txt
 	@$(lock) --extra local --constraints requirements/dev.txt --output-file requirements/run.txt
+	@$(lock) --extra local --extra bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 	@UV=$(UV) deploy/images/lock.sh

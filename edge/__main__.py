@@ -10,7 +10,7 @@ from tornado.netutil import bind_sockets
 from edge.application import make_server
 from edge.config import EdgeSettings
 from edge.service import Edge
-from runtime import event_loop, logs, metrics, settings
+from runtime import event_loop, logs, memory, metrics, settings
 
 _log = structlog.get_logger("edge")
 
@@ -70,6 +70,7 @@ def main() -> None:
     """Runs until SIGTERM or SIGINT."""
     edge_settings = settings.load(EdgeSettings)
     logs.configure("edge", edge_settings.log_level, edge_settings.log_format)
+    memory.tune()
     event_loop.run(_serve(edge_settings))
 
 

@@ -20,6 +20,12 @@ _SLICE = 256
 """Socket writes after which the event loop gets a turn; a write of more than 8 KiB counts for several."""
 _SLICE_SHIFT = 13
 
+_REST = 0.5
+"""Pause after a turn, as a share of the time it took, if more is waiting by then. Meanwhile the event loop reads all
+that has arrived: without it a turn over many sockets finds one more message, writes that to all of them, and so falls
+behind by its own fault. A short turn causes no pause, a socket's records wait for half a turn at most, and when a
+whole write of a socket is waiting there is no pause."""
+
 
 class Member(Protocol):
     """A socket that hangs on a fan-out."""
@@ -219,8 +225,14 @@ class Writer:
     async def run(self) -> None:
         """Writes until cancelled."""
         share = 0
+        now = asyncio.get_running_loop().time
+        began = ended = now()
         while True:
             await self._wake.wait()
+            rest = (ended - began) * _REST - (now() - ended)
+            if rest > 0 and self._backlog < self._write_limit:
+                await asyncio.sleep(rest)
+            began = now()
             self._wake.clear()
             queue, self._queue = self._queue, []
             metrics.BACKLOG_BYTES.set(self._backlog)
@@ -242,3 +254,4 @@ class Writer:
                 if fan_out.has_waiting:
                     self.queue(fan_out, 0)
             metrics.BACKLOG_BYTES.set(self._backlog)
+            ended = now()

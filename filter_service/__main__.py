@@ -16,7 +16,7 @@ from filter_service.errors import KafkaUnavailableError
 from filter_service.kafka_source import READER_FIXED, KafkaLookups, client_properties, describe
 from filter_service.servicer import SERVICE_NAME, FilterServicer
 from filter_service.subscriptions import Subscriptions
-from runtime import event_loop, logs, settings, tls
+from runtime import event_loop, logs, memory, settings, tls
 from runtime.grpc_server import GrpcServer
 
 log = structlog.get_logger("filter_service")
@@ -106,6 +106,7 @@ def main() -> None:
     """Entry point of the process."""
     config = settings.load(FilterSettings)
     logs.configure("filter_service", config.log_level, config.log_format)
+    memory.tune()
     event_loop.run(serve(config))
 
 

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from filter_service.kafka_source import Partition
 from filter_service.live_reader import HandOver
 from filter_service.reader import Reader
+from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
-from filter_service.topic_reader import KafkaRecord, TopicReader
+from filter_service.topic_reader import TopicReader
 
 PREFETCH_KBYTES = 8 * 1024
 """Most that one catch-up consumer holds per partition: the past is read as fast as it is sent, not faster."""

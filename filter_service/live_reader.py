@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 
 from filter_service.kafka_source import Partition
 from filter_service.reader import Reader
+from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
-from filter_service.topic_reader import KafkaRecord, TopicReader
+from filter_service.topic_reader import TopicReader
 
 HandOver = Callable[[Subscription, int, int], None]
 """Takes (subscription, partition, position) of a subscription that another reader is to serve. Any thread."""

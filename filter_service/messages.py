@@ -37,15 +37,15 @@ def for_session(item: Told) -> pb.SessionResponse | None:
     What is still on its way for a closed subscription is left out: its number may have been given to another.
     """
     if isinstance(item, Batch):
-        deliveries = [
-            pb.Delivery(subscription_id=subscription.id, indexes=indexes or ())
-            for subscription, indexes in _cut(item)
-            if not subscription.closed
-        ]
+        deliveries = [(taker.id, indexes) for taker, indexes in _cut(item) if not taker.closed]
         if not deliveries:
             return None
-        batch = _record_batch(item, item.next_offset)
-        return pb.SessionResponse(records=pb.SessionRecords(batch=batch, deliveries=deliveries))
+        response = pb.SessionResponse()
+        records = response.records
+        _fill(records.batch, item, item.next_offset)
+        for number, indexes in deliveries:
+            records.deliveries.add(subscription_id=number, indexes=indexes)
+        return response
     if isinstance(item, Missing):
         if item.subscription.closed:
             return None
@@ -63,12 +63,12 @@ def for_subscriber(item: Told, limit: Limit | None) -> pb.SubscribeResponse | No
     """What a `Subscribe` call is told, whose only subscription has this limit; None: nothing that it may see."""
     if isinstance(item, Batch):
         if limit is None:
-            return pb.SubscribeResponse(records=_record_batch(item, item.next_offset))
+            return _subscribe_response(item, item.next_offset)
         kept = limit.cut(item.partition, item.offsets, None)
         if kept is not None:
             item = _first(item, len(kept))
         position = limit.position(item.partition, item.next_offset)
-        return pb.SubscribeResponse(records=_record_batch(item, position)) if item.values else None
+        return _subscribe_response(item, position) if item.values else None
     if isinstance(item, PositionNote):
         position = item.next_offset if limit is None else limit.position(item.partition, item.next_offset)
         return pb.SubscribeResponse(progress=pb.Progress(partition=item.partition, next_offset=position))
@@ -117,19 +117,25 @@ def _first(batch: Batch, count: int) -> Batch:
     )
 
 
-def _record_batch(batch: Batch, next_offset: int) -> pb.RecordBatch:
-    message = pb.RecordBatch(
-        partition=batch.partition,
-        offsets=batch.offsets,
-        timestamps_ms=batch.timestamps,
-        values=batch.values,
-        next_offset=next_offset,
-    )
+# Built in place: a message that is given to another one's constructor is copied by way of its serialised form.
+
+
+def _subscribe_response(batch: Batch, next_offset: int) -> pb.SubscribeResponse:
+    response = pb.SubscribeResponse()
+    _fill(response.records, batch, next_offset)
+    return response
+
+
+def _fill(message: pb.RecordBatch, batch: Batch, next_offset: int) -> None:
+    message.partition = batch.partition
+    message.offsets.extend(batch.offsets)
+    message.timestamps_ms.extend(batch.timestamps)
+    message.values.extend(batch.values)
+    message.next_offset = next_offset
     for metadata in batch.metadata or ():
         message.metadata.add(
             key=metadata.key, headers=[pb.Header(key=key, value=value) for key, value in metadata.headers]
         )
-    return message
 
 
 def _gap(missing: Missing, numbers: Iterable[int]) -> pb.Gap:

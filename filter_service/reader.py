@@ -21,8 +21,9 @@ from filter_service import metrics
 from filter_service.errors import PositionGoneError
 from filter_service.kafka_source import Partition, open_consumer
 from filter_service.outbox import Ended, Missing, Outbox, Parked
+from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
-from filter_service.topic_reader import KafkaRecord, TopicReader
+from filter_service.topic_reader import TopicReader
 
 log = structlog.get_logger(__name__)
 

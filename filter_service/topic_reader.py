@@ -14,15 +14,16 @@ import heapq
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
+import orjson
 import structlog
 
 from filter_service import metrics
-from filter_service.outbox import Batch, Metadata, Outbox, Parked, PositionNote
+from filter_service.outbox import Outbox, Parked, PositionNote
 from filter_service.projection import Projection
 from filter_service.record import Record, parse
-from filter_service.rule_index import RuleIndex
+from filter_service.rule_index import RuleEntry, RuleIndex
+from filter_service.stream_batch import KafkaRecord, Matched, Member, Outlet, Projector, Stream, projectors
 from filter_service.subscription import Subscription
 from runtime.grpc_server import MESSAGE_SIZE_LIMIT
 
@@ -34,154 +35,6 @@ CHUNK_BYTES = 1024 * 1024
 LARGEST_RECORD = MESSAGE_SIZE_LIMIT - 4 * 1024 * 1024
 """Bytes of the largest payload that fits into a gRPC message, with room for the rest of the message."""
 
-NOTHING = -1
-"""Index of a value that is not sent because the projection leaves nothing of the record."""
-
-
-class KafkaRecord(Protocol):
-    """What is used of a `confluent_kafka.Message` that holds a record and no error."""
-
-    def __len__(self) -> int:
-        """Bytes of the payload."""
-
-    def offset(self) -> int:
-        """Offset in the partition."""
-
-    def value(self) -> bytes | None:
-        """Payload; None for a tombstone."""
-
-    def key(self) -> bytes | None:
-        """Key; None when there is none."""
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        """Headers in order; None when there are none."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """(type, ms since the epoch)."""
-
-
-class _Member:
-    """A subscription in this reader.
-
-    `indexes` collects, during one batch, which of its stream's values it takes.
-    """
-
-    __slots__ = ("indexes", "level", "outlet", "subscription", "waiting")
-
-    def __init__(self, subscription: Subscription, outlet: _Outlet) -> None:
-        self.subscription = subscription
-        self.outlet = outlet
-        self.indexes: list[int] = []
-        self.level: set[int] = set()  # partitions on which it takes what is read
-        self.waiting: dict[int, int] = {}  # partition -> offset from which it will
-
-
-class _Outlet:
-    """One projection of one stream: puts a record's value into the stream's batch at most once."""
-
-    __slots__ = ("_projector", "_stream", "index", "serial", "users")
-
-    def __init__(self, stream: _Stream, projector: _Projector | None) -> None:
-        self._stream = stream
-        self._projector = projector
-        self.serial = -1  # of the record that `index` speaks of; offsets repeat among partitions, serials don't
-        self.index = NOTHING
-        self.users = 0
-
-    def place(self, message: KafkaRecord, record: Record, serial: int) -> int:
-        self.serial = serial
-        self.index = NOTHING
-        value = record.text if self._projector is None else self._projector.value(record, serial)
-        if value is not None:
-            self.index = self._stream.add(message, value)
-        return self.index
-
-
-class _Projector:
-    """One distinct projection on this topic, run once per record whatever the number of streams."""
-
-    __slots__ = ("_serial", "_value", "projection", "users")
-
-    def __init__(self, projection: Projection) -> None:
-        self.projection = projection
-        self.users = 0
-        self._serial = -1
-        self._value: bytes | None = None
-
-    def value(self, record: Record, serial: int) -> bytes | None:
-        if serial != self._serial:
-            self._serial = serial
-            try:
-                self._value = self.projection.apply(record)
-            except Exception:  # this projection's trouble stays its own (promise 5)
-                self._value = None
-                metrics.RECORDS_FAILED.inc()
-                log.exception("projection failed", projection=repr(self.projection))
-        return self._value
-
-
-class _Stream:
-    """The batch under construction for one gRPC stream."""
-
-    __slots__ = (
-        "_metadata",
-        "_size",
-        "members",
-        "metadata_users",
-        "offsets",
-        "outbox",
-        "outlets",
-        "timestamps",
-        "touched",
-        "values",
-    )
-
-    def __init__(self, outbox: Outbox) -> None:
-        self.outbox = outbox
-        self.outlets: dict[Projection | None, _Outlet] = {}
-        self.members: dict[Subscription, _Member] = {}
-        self.metadata_users = 0
-        self.touched: list[_Member] = []
-        self._clear()
-
-    def _clear(self) -> None:
-        self.offsets: list[int] = []
-        self.timestamps: list[int] = []
-        self.values: list[bytes] = []
-        self._metadata: list[Metadata] = []
-        self._size = 0
-
-    def add(self, message: KafkaRecord, value: bytes) -> int:
-        index = len(self.values)
-        self.values.append(value)
-        self.offsets.append(message.offset())
-        self.timestamps.append(message.timestamp()[1])
-        self._size += len(value)
-        if self.metadata_users:
-            metadata = Metadata(message.key(), tuple(message.headers() or ()))
-            self._metadata.append(metadata)
-            self._size += metadata.size
-        return index
-
-    def finish(self, partition: int, next_offset: int) -> Batch:
-        count = len(self.values)
-        deliveries: list[tuple[Subscription, list[int] | None]] = []
-        for member in self.touched:
-            indexes = member.indexes
-            if len(indexes) == count:
-                deliveries.append((member.subscription, None))
-            else:
-                deliveries.append((member.subscription, indexes))
-                self._size += Batch.INDEX_BYTES * len(indexes)
-            member.indexes = []
-        self.touched = []
-        metadata = self._metadata if self.metadata_users else None
-        batch = Batch(
-            partition, self.offsets, self.timestamps, self.values, metadata, deliveries, next_offset, self._size
-        )
-        self._clear()
-        return batch
-
 
 class _Partition:
     """Where one partition is, and who does not take part in it."""
@@ -191,10 +44,10 @@ class _Partition:
     def __init__(self, next_offset: int) -> None:
         self.next_offset = next_offset
         self.noted = next_offset  # the position last told by `notes`...
-        self.unnoted: set[_Member] = set()  # ...but not to these, who have joined since or whose stream was full
+        self.unnoted: set[Member] = set()  # ...but not to these, who have joined since or whose stream was full
         self.users = 0  # members that are level or waiting here
-        self.absent: set[_Member] = set()
-        self.waiting: list[tuple[int, int, _Member]] = []  # heap of (start, tie-breaker, member)
+        self.absent: set[Member] = set()
+        self.waiting: list[tuple[int, int, Member]] = []  # heap of (start, tie-breaker, member)
 
 
 class TopicReader:
@@ -208,12 +61,11 @@ class TopicReader:
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self._index: RuleIndex[_Member] = RuleIndex()
-        self._members: dict[Subscription, _Member] = {}
-        self._streams: dict[Outbox, _Stream] = {}
-        self._projectors: dict[Projection, _Projector] = {}
+        self._index: RuleIndex[Member] = RuleIndex()
+        self._members: dict[Subscription, Member] = {}
+        self._streams: dict[Outbox, Stream] = {}
+        self._projectors: dict[Projection, Projector] = {}
         self._partitions: dict[int, _Partition] = {}
-        self._serial = 0  # number of records looked at
 
     # ---- partitions
 
@@ -313,15 +165,15 @@ class TopicReader:
             if partition in member.level or partition in member.waiting
         ]
 
-    def _add(self, subscription: Subscription) -> _Member:
+    def _add(self, subscription: Subscription) -> Member:
         stream = self._streams.get(subscription.outbox)
         if stream is None:
-            stream = self._streams[subscription.outbox] = _Stream(subscription.outbox)
+            stream = self._streams[subscription.outbox] = Stream(subscription.outbox)
         outlet = stream.outlets.get(subscription.projection)
         if outlet is None:
-            outlet = stream.outlets[subscription.projection] = _Outlet(stream, self._projector(subscription.projection))
+            outlet = stream.outlets[subscription.projection] = Outlet(self._projector(subscription.projection))
         outlet.users += 1
-        member = self._members[subscription] = _Member(subscription, outlet)
+        member = self._members[subscription] = Member(subscription, stream, outlet)
         stream.members[subscription] = member
         stream.metadata_users += subscription.with_metadata
         for state in self._partitions.values():
@@ -329,7 +181,7 @@ class TopicReader:
         self._index.add(subscription.rule, member)
         return member
 
-    def _remove(self, member: _Member) -> None:
+    def _remove(self, member: Member) -> None:
         subscription = member.subscription
         self._index.remove(subscription.rule, member)
         del self._members[subscription]
@@ -345,12 +197,12 @@ class TopicReader:
         if not stream.members:
             del self._streams[subscription.outbox]
 
-    def _projector(self, projection: Projection | None) -> _Projector | None:
+    def _projector(self, projection: Projection | None) -> Projector | None:
         if projection is None:
             return None
         projector = self._projectors.get(projection)
         if projector is None:
-            projector = self._projectors[projection] = _Projector(projection)
+            projector = self._projectors[projection] = Projector(projection)
         projector.users += 1
         return projector
 
@@ -438,7 +290,7 @@ class TopicReader:
                 else:
                     state.unnoted.update(told)
 
-    def _join(self, partition: int, state: _Partition, member: _Member) -> None:
+    def _join(self, partition: int, state: _Partition, member: Member) -> None:
         """Makes a subscription level."""
         member.level.add(partition)
         state.absent.discard(member)
@@ -453,9 +305,6 @@ class TopicReader:
             self._join(partition, state, member)
 
     def _deliver(self, partition: int, state: _Partition, messages: Sequence[KafkaRecord]) -> list[Parked]:
-        match = self._index.match
-        absent = state.absent
-        touched_streams: dict[_Stream, None] = {}
         first = messages[0].offset()
         next_offset = messages[-1].offset() + 1
         if len(messages[0]) > LARGEST_RECORD:  # such a record is a chunk of its own
@@ -463,39 +312,66 @@ class TopicReader:
             log.error("record is too large for gRPC", topic=self.topic, partition=partition, offset=first)
             state.next_offset = next_offset
             return []
-        serial = self._serial
-        for message in messages:
-            serial += 1
-            try:
-                record = parse(message.value())
-                if record is None:
-                    continue
-                for entry in match(record.document):
-                    for member in entry.members:
-                        if absent and member in absent:
-                            continue
-                        outlet = member.outlet
-                        index = outlet.index if outlet.serial == serial else outlet.place(message, record, serial)
-                        if index >= 0:
-                            if not member.indexes:
-                                stream = outlet._stream
-                                stream.touched.append(member)
-                                touched_streams[stream] = None
-                            member.indexes.append(index)
-            except Exception:  # a poisonous record must not stop the others (promise 5)
-                metrics.RECORDS_FAILED.inc()
-                log.exception("record failed", topic=self.topic, partition=partition, offset=message.offset())
-        self._serial = serial
+        matched = self._match(partition, messages)
+        absent = state.absent
+        takers: dict[Stream, list[tuple[Member, list[int]]]] = {}
+        for entry, places in matched.places.items():
+            for member in entry.members:
+                if not absent or member not in absent:
+                    takers.setdefault(member.stream, []).append((member, places))
         parked: list[Parked] = []
-        for stream in touched_streams:
-            batch = stream.finish(partition, next_offset)
-            metrics.RECORDS_SENT.inc(len(batch.values))
-            if not stream.outbox.offer(batch):
-                parked += self._park(partition, stream, first)
+        for stream, its_takers in takers.items():
+            batch = stream.batch(matched, its_takers, partition, next_offset)
+            if batch is not None:
+                metrics.RECORDS_SENT.inc(len(batch.values))
+                if not stream.outbox.offer(batch):
+                    parked += self._park(partition, stream, first)
+        for projector in self._projectors.values():
+            projector.forget()
         state.next_offset = next_offset
         return parked
 
-    def _park(self, partition: int, stream: _Stream, position: int) -> list[Parked]:
+    def _match(self, partition: int, messages: Sequence[KafkaRecord]) -> Matched:
+        """Parses records and finds out which rules match them."""
+        match = self._index.match
+        loads = orjson.loads
+        is_cut = bool(self._projectors)
+        cutting: set[Projector] = set()
+        cut_for: object = None
+        kept: list[KafkaRecord] = []
+        texts: list[bytes] = []
+        found: list[Sequence[RuleEntry[Member]]] = []
+        # This loop is most of what a record costs: every call in it is felt.
+        for message in messages:
+            try:
+                text = message.value()
+                try:
+                    document = loads(text)  # type: ignore[arg-type]  # a tombstone's None is refused like bad JSON
+                    if not document or (type(document) is not dict and type(document) is not list):
+                        continue
+                except orjson.JSONDecodeError:
+                    record = parse(text)
+                    if record is None:
+                        continue
+                    text, document = record.text, record.document
+                entries = match(document)
+                if entries:
+                    if is_cut:
+                        # Now, while the document is in the processor's cache; later costs twice as much.
+                        if entries is not cut_for:
+                            cutting, cut_for = projectors(entries), entries
+                        record = Record(text, document)  # type: ignore[arg-type]  # a None was refused
+                        for projector in cutting:
+                            projector.cut(len(kept), record)
+                    kept.append(message)
+                    texts.append(text)  # type: ignore[arg-type]
+                    found.append(entries)
+            except Exception:  # a poisonous record must not stop the others (promise 5)
+                metrics.RECORDS_FAILED.inc()
+                log.exception("record failed", topic=self.topic, partition=partition, offset=message.offset())
+        return Matched(kept, texts, found)
+
+    def _park(self, partition: int, stream: Stream, position: int) -> list[Parked]:
         metrics.DETACHED.inc()
         behind = [member.subscription for member in stream.members.values() if partition in member.level]
         for subscription in behind:

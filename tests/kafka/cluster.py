@@ -94,8 +94,9 @@ class KafkaCluster:
         :raises JarsUnavailableError: when Maven cannot fetch Kafka.
         :raises ProcessFailedError: when a node does not start; its log is in the text.
         """
-        # KRaft cluster ids are 16 random bytes in URL-safe base64 without padding.
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # KRaft cluster ids are 16 random bytes in URL-safe base64 without padding. A hyphen at the begin, one time in
+        # 64, would be taken for an option by the program that formats the storage.
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         tools = [broker.begin_format(cluster_id, self._settings) for broker in self.brokers]
         for tool in tools:
             Broker.finish_format(tool)

@@ -1,0 +1,38 @@
+"""CPU time and memory of the processes under test, from /proc (Linux)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used so far, in user and kernel mode, all its threads."""
+    # The name, in brackets, may hold anything; utime and stime are the 14th and 15th field (proc_pid_stat(5)).
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SEC
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds (RSS)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+class CpuMeter:
+    """CPU time of several processes since it was made.
+
+    Args:
+        pids: process id by name.
+    """
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = dict(pids)
+        self._before = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+
+    def seconds(self) -> dict[str, float]:
+        """CPU seconds by name."""
+        return {name: cpu_seconds(pid) - self._before[name] for name, pid in self._pids.items()}

@@ -56,6 +56,8 @@ class Reader(ABC):
         self._batch_records = batch_records
         self._progress_interval = progress_interval
         self._next_notes = 0.0
+        self._batch_seconds = metrics.BATCH_SECONDS.labels(name)
+        self._records_read = metrics.RECORDS_READ.labels(name)
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._consumer: Consumer = open_consumer(properties, **overrides)
         self._topics: dict[str, TopicReader] = {}
@@ -121,8 +123,8 @@ class Reader(ABC):
                         messages += self._consumer.consume(self._batch_records - 1, 0)
                     started = time.perf_counter()
                     self._read(messages)
-                    metrics.BATCH_SECONDS.labels(self.name).observe(time.perf_counter() - started)
-                    metrics.RECORDS_READ.labels(self.name).inc(len(messages))
+                    self._batch_seconds.observe(time.perf_counter() - started)
+                    self._records_read.inc(len(messages))
                 self._note_positions()
         except Exception:
             log.critical("reader died", reader=self.name, exc_info=True)

@@ -44,8 +44,15 @@ PROBE_TOPIC = "__consumer_offsets"
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
+NONE_SO_LATE = -1
+"""Kafka's answer to the question for the first offset of a time that no record has."""
+
 LOOKUP_THREADS = 2
 RETRY_PAUSE_SEC = 0.1
+
+ATTEMPT_SEC = 1.0
+"""How long one attempt may take. librdkafka's admin client waits for a broker that is gone as long as it may, without
+looking who leads now: so it is asked again and again, with new metadata in between."""
 
 # A partition that has just been created has no leader for a moment, and one whose leader died gets another: ask again.
 TRANSIENT = frozenset(
@@ -59,9 +66,15 @@ TRANSIENT = frozenset(
         KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError.NETWORK_EXCEPTION,
         KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
     }
 )
+
+NOT_KNOWN = KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "its leader does not answer")
 
 # What readers need; an operator's KAFKA_WS_CONSUMER_* properties win over these.
 READER_DEFAULTS: dict[str, str | int | bool] = {
@@ -181,7 +194,7 @@ class KafkaLookups:
         """The first offset whose timestamp is at or after `timestamp_ms`; the end where there is none."""
         spec = OffsetSpec.for_timestamp(timestamp_ms)
         found = await self._resolve(Coalescer(lambda wanted: self._list_offsets(wanted, spec, "timestamp")), partitions)
-        late = [partition for partition, offset in found.items() if offset < 0]
+        late = [partition for partition, offset in found.items() if offset == NONE_SO_LATE]
         return {**found, **(await self.end_offsets(late))} if late else found
 
     def close(self) -> None:
@@ -203,25 +216,32 @@ class KafkaLookups:
         return counts
 
     async def _topic_ids(self, topics: list[str]) -> dict[str, bytes]:
-        try:
-            # Published without types: `TopicDescription` with `.topic_id`, a `Uuid`.
-            futures: dict[str, Future[Any]] = self._admin.describe_topics(
-                TopicCollection(topics), request_timeout=self._timeout
-            )
-        except KafkaException as error:
-            raise KafkaUnavailableError("asking for topic ids", describe(error)) from error
-        asked = {topic: asyncio.wrap_future(future) for topic, future in futures.items()}
-        await asyncio.wait(asked.values())
-        ids: dict[str, bytes] = {}
-        for topic, future in asked.items():
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
+        while True:
             try:
-                uuid = future.result().topic_id
+                return await self._describe(topics)
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                if error.args[0].code() not in TRANSIENT or now() + RETRY_PAUSE_SEC >= deadline:
                     raise KafkaUnavailableError("asking for topic ids", describe(error)) from error
+            await asyncio.sleep(RETRY_PAUSE_SEC)
+            await self._metadata(topics[0])  # which broker to ask now
+
+    async def _describe(self, topics: list[str]) -> dict[str, bytes]:
+        # Published without types: `TopicDescription` with `.topic_id`, a `Uuid`.
+        futures: dict[str, Future[Any]] = self._admin.describe_topics(
+            TopicCollection(topics), request_timeout=min(self._timeout, ATTEMPT_SEC)
+        )
+        asked = {topic: asyncio.wrap_future(future) for topic, future in futures.items()}
+        ids: dict[str, bytes] = {}
+        # All are looked at, whatever one of them says: an exception that nobody takes would be logged.
+        for topic, answer in zip(asked, await asyncio.gather(*asked.values(), return_exceptions=True), strict=True):
+            if isinstance(answer, KafkaException) and answer.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 ids[topic] = b""
+            elif isinstance(answer, BaseException):
+                raise answer
             else:
-                halves = (uuid.get_most_significant_bits(), uuid.get_least_significant_bits())
+                halves = (answer.topic_id.get_most_significant_bits(), answer.topic_id.get_least_significant_bits())
                 ids[topic] = b"".join(half.to_bytes(8, "big", signed=True) for half in halves)
         return ids
 
@@ -270,7 +290,7 @@ class KafkaLookups:
             futures: dict[TopicPartition, Future[ListOffsetsResultInfo]] = self._admin.list_offsets(
                 {TopicPartition(topic, number): spec for topic, number in wanted},
                 isolation_level=self._isolation,
-                request_timeout=self._timeout,
+                request_timeout=min(self._timeout, ATTEMPT_SEC),
             )
         except KafkaException as error:
             raise KafkaUnavailableError(f"asking for {kind} offsets", describe(error)) from error
@@ -279,9 +299,13 @@ class KafkaLookups:
         answers: dict[Partition, Answer] = {}
         for partition, future in asked.items():
             try:
-                answers[partition] = future.result().offset
+                offset = future.result().offset
             except KafkaException as error:
                 answers[partition] = error.args[0]
+            else:
+                # Where the leader did not answer in time the result has no error, but an offset that is none (-1001).
+                is_one = offset >= 0 or (kind == "timestamp" and offset == NONE_SO_LATE)
+                answers[partition] = offset if is_one else NOT_KNOWN
         return answers
 
 

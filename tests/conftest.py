@@ -7,6 +7,7 @@ environment it fails them.
 import itertools
 import os
 import secrets
+import signal
 from collections.abc import Generator, Iterator, Mapping
 from typing import Protocol
 
@@ -227,6 +228,12 @@ def tokens() -> TokenIssuer:
 def client(stack: Stack) -> Client:
     """A client of the shared stack's edge."""
     return stack.client()
+
+
+def pytest_configure() -> None:
+    """Undo what a background job of a shell inherits: whoever starts a run, Ctrl-C means the same in its tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

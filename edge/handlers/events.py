@@ -8,6 +8,9 @@ has seen in `Last-Event-ID`. So the id is
 and with it nothing is missed, and nothing comes twice. The first event tells one, before any record. Clients that can
 send headers may use `Authorization: Bearer` instead of a ticket. Errors are HTTP statuses with the close code in the
 body; what ends an open stream is told by an event of the type `close`. (HTML Living Standard, section 9.2.)
+
+A browser gives up for good on any status but 200, and tries again after a stream that ends. So who comes again while
+the edge cannot serve is not answered 503, as others are, but with a stream that ends at once.
 """
 
 from __future__ import annotations
@@ -43,6 +46,9 @@ _KEEP_ALIVE = b":\n\n"
 
 _RETRY = b"retry: 1000\n\n"
 """Milliseconds after which a browser reconnects."""
+
+_RETRY_LATER = b"retry: 3000\n\n"
+"""The same while the service is away; holds until a stream says otherwise."""
 
 _READ_SIZE = 4096
 
@@ -99,12 +105,14 @@ class EventsHandler(StreamHandler):
         """Checks, opens, and answers; returns when the stream has ended."""
         self.set_header("Cache-Control", "no-store")
         self._allow_origin()
+        last = _LastEvent(self.request.headers.get("Last-Event-ID", "").strip())
         try:
             topic, query = self._enter()
-            last = _LastEvent(self.request.headers.get("Last-Event-ID", "").strip())
             admission = await self._admit(topic, query["ticket"], last)
             self._check_tenant(admission.grant.tenant, topic)
             connection = await self._subscribe(_resumed(parse(topic, query, Transport.EVENTS), last))
+        except UnavailableError as unavailable:
+            self._put_off(unavailable, last)
         except RefusedError as refused:
             self.refuse(refused)
         except StreamEndedError as ended:
@@ -142,13 +150,15 @@ class EventsHandler(StreamHandler):
                     raise
         return await self._redeem(ticket, topic)
 
-    def refuse(self, refused: RefusedError) -> None:
-        """Answers with an error; 503 with the code that a WebSocket would be closed with."""
-        if isinstance(refused, UnavailableError):
-            _log.info("refused", why=str(refused), endpoint=self.endpoint)
-            self.send_json(refused.status, {"message": refused.message, "code": CloseCode.UNAVAILABLE})
+    def _put_off(self, unavailable: UnavailableError, last: _LastEvent) -> None:
+        """Something is away: answers so that a browser that comes again by itself goes on trying."""
+        _log.info("refused", why=str(unavailable), endpoint=self.endpoint)
+        if last.credential:
+            ended = StreamEndedError.of(CloseCode.UNAVAILABLE)
+            self.set_header("Content-Type", _CONTENT_TYPE)
+            self.finish(_RETRY_LATER + closing_event(ended.code, ended.reason))
         else:
-            super().refuse(refused)
+            self.send_json(unavailable.status, {"message": unavailable.message, "code": CloseCode.UNAVAILABLE})
 
     def _refuse_stream(self, ended: StreamEndedError) -> None:
         status = _STATUSES.get(ended.code, HTTPStatus.BAD_REQUEST)

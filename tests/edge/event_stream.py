@@ -109,6 +109,7 @@ class EventStream:
         self.parser = parser
         self.raw = b""
         """All of the body so far, without chunks."""
+        self._left = int(headers["content-length"]) if "content-length" in headers else None
         self._is_chunked = headers.get("transfer-encoding") == "chunked"
         self._events: deque[Event] = deque()
         self._is_over = False
@@ -160,6 +161,10 @@ class EventStream:
         :raises ConnectionError: the connection has ended before the body.
         """
         try:
+            if self._left is not None:
+                data = await self.reader.read(min(65536, self._left))
+                self._left -= len(data)
+                return data
             if not self._is_chunked:
                 return await self.reader.read(65536)
             size = int((await self.reader.readuntil(b"\r\n")).removesuffix(b"\r\n"), 16)
@@ -199,14 +204,14 @@ class EventStream:
         return [event.value for event in events]
 
     async def rest(self) -> list[Event]:
-        """All events up to the end, which is a proper one, and of the connection too."""
+        """All events up to the end, which is a proper one, and unless the length was told of the connection too."""
         events = []
         try:
             while True:
                 events.append(await self.event())
         except EOFError:
             async with asyncio.timeout(WAIT_SEC):
-                assert await self.reader.read() == b"", "something follows the end"
+                assert self._left == 0 or await self.reader.read() == b"", "something follows the end"
             return events
 
     async def until_over(self) -> list[Event]:

@@ -240,10 +240,53 @@ async def test_unready_edges_keep_the_ticket(system: System) -> None:
     await eventually(lambda: not system.edge.is_ready, "the edge is not ready")
     async with await listen(system, ticket=ticket) as stream:
         assert (stream.status, await stream.error()) == (503, AWAY)
+        assert stream.headers["cache-control"] == "no-store"
     system.replicas[0].set_kafka(True)
     await eventually(lambda: system.edge.is_ready, "the edge is ready")
     async with await listen(system, ticket=ticket) as stream:
         assert stream.status == 200
+
+
+@pytest.mark.parametrize("what", ["Kafka", "ticket service", "filter service", "places"])
+async def test_who_comes_again_is_put_off(make_system: MakeSystem, what: str) -> None:
+    """While something is away a browser gets a stream that ends, for on 503 it would give up; later all that it missed.
+
+    It asks with an interval that is longer meanwhile.
+    """
+    system = await make_system(server_max_connections=1)
+    last_id = await last_id_of(system)
+    write(system, numbered(2))
+    await eventually(lambda: system.edge.connection_count == 0, "the client has gone")
+    blocker = await system.connect() if what == "places" else None
+    match what:
+        case "Kafka":
+            system.replicas[0].set_kafka(False)
+            await eventually(lambda: not system.edge.is_ready, "the edge is not ready")
+        case "ticket service":
+            await system.tickets.set_serving(False)
+            await eventually(lambda: not system.edge.is_ready, "the edge is not ready")
+        case "filter service":
+            full = filter_pb2.Rejection(code=filter_pb2.REJECTION_CODE_UNAVAILABLE, reason="full")
+            system.replicas[0].rejection = full
+    async with await listen(
+        system, ticket="", last_id=last_id, headers={"Origin": "https://app.example.com"}
+    ) as put_off:
+        assert put_off.status == 200
+        assert put_off.headers["content-type"] == "text/event-stream"
+        assert put_off.headers["access-control-allow-origin"] == "*"
+        assert await put_off.closed() == {"code": 4503, "reason": "Server unavailable at this moment"}
+        assert put_off.last_id == last_id
+        assert put_off.parser.retry_ms == 3000
+    if blocker is not None:
+        await blocker.close()
+        await eventually(lambda: system.edge.connection_count == 0, "there is room")
+    system.replicas[0].rejection = None
+    system.replicas[0].set_kafka(True)
+    await system.tickets.set_serving(True)
+    await eventually(lambda: system.edge.is_ready, "the edge is ready")
+    async with await listen(system, ticket="", last_id=last_id) as again:
+        assert await numbers(again, 2) == [0, 1]
+        assert again.parser.retry_ms == 1000
 
 
 async def test_full_edges(make_system: MakeSystem) -> None:

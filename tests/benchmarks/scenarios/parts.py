@@ -19,11 +19,11 @@ from edge.batch import ReceivedBatch
 from edge.fan_out import FanOut, Writer
 from edge.frames import FramedBatch
 from edge.socket_writer import SocketWriter
+from filter_service import messages
 from filter_service.language import compile_fields, compile_where
 from filter_service.outbox import Batch, Outbox
 from filter_service.projection import Projection
 from filter_service.record import parse
-from filter_service.servicer import _session_response
 from filter_service.subscription import Subscription
 from filter_service.topic_reader import TopicReader
 from tests.benchmarks.measurement import Better, Measurement
@@ -113,9 +113,10 @@ def _sample_batch() -> Batch:
 
 
 def _encoded(batch: Batch) -> bytes:
-    response = _session_response(batch)
+    response = messages.for_session(batch)
     assert response is not None
-    return response.SerializeToString()
+    serialised: bytes = response.SerializeToString()
+    return serialised
 
 
 def _filter_parts() -> Iterator[tuple[str, str, Callable[[], object], int]]:

@@ -88,6 +88,11 @@ class EdgeSettings(ServiceSettings):
         description="Bytes that the kernel may hold for one WebSocket (`SO_SNDBUF`); 0: the kernel decides, up to "
         "`net.ipv4.tcp_wmem`. A small one saves memory with many slow clients and slows distant ones down.",
     )
+    server_compression: bool = Field(
+        False,
+        description="Compress frames for WebSockets that offer permessage-deflate: worth it for records from some "
+        "hundred bytes on, over slow networks.",
+    )
     server_write_limit: int = Field(
         _MIB, ge=1024, description="Bytes written to one WebSocket at a time, when more are waiting."
     )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from edge.batch import ReceivedBatch
-from edge.frames import text_header
+from edge.frames import compressed_frame, text_frame
 from edge.position import Position
 from edge.position_token import TokenPosition, TokenWriter
 from edge.stream_request import Format, StreamKey, Transport
@@ -77,6 +77,14 @@ class ValueEncoder:
         return b""
 
 
+class CompressedValueEncoder(ValueEncoder):
+    """The same for sockets that have agreed on compression."""
+
+    def records(self, batch: ReceivedBatch, indexes: Sequence[int], position: Position) -> bytes:
+        """Shared like uncompressed ones."""
+        return batch.frames.select_compressed(indexes)
+
+
 class EnvelopeEncoder:
     """`format=record`, and server-sent events of either format.
 
@@ -88,7 +96,9 @@ class EnvelopeEncoder:
 
     def __init__(self, key: StreamKey) -> None:
         self.needs_metadata = key.format is Format.RECORD
-        self._wrap = _as_event if key.transport is Transport.EVENTS else _as_frame
+        self._wrap = _as_event
+        if key.transport is Transport.WEBSOCKET:
+            self._wrap = _as_compressed_frame if key.compressed else _as_frame
         self._tells_in_data = key.transport is Transport.WEBSOCKET
         self._topic = orjson.dumps(key.topic.encode("utf-8", "replace").decode())
         self._tokens = TokenWriter(key.topic)
@@ -133,7 +143,7 @@ class EnvelopeEncoder:
 def encoder(key: StreamKey) -> Encoder:
     """The encoder of a subscription."""
     if key.format is Format.VALUE and key.transport is Transport.WEBSOCKET:
-        return ValueEncoder()
+        return CompressedValueEncoder() if key.compressed else ValueEncoder()
     return EnvelopeEncoder(key)
 
 
@@ -147,7 +157,11 @@ def _told(position: Position) -> TokenPosition:
 
 
 def _as_frame(payload: bytes, token: bytes) -> bytes:
-    return text_header(len(payload)) + payload
+    return text_frame(payload)
+
+
+def _as_compressed_frame(payload: bytes, token: bytes) -> bytes:
+    return compressed_frame(payload)
 
 
 def _identity(token: bytes) -> bytes:

@@ -7,8 +7,13 @@ Server frames are not masked, and each record is one unfragmented frame.
 import struct
 from collections.abc import Sequence
 
+from edge.compression import deflate
+
 _FIN_TEXT = 0x81
 """FIN bit and opcode 1."""
+
+_RSV1 = 0x40
+"""The bit of the first byte that says «compressed» (RFC 7692, section 6)."""
 
 _LENGTH_16_BITS = 126
 _LENGTH_64_BITS = 127
@@ -34,6 +39,20 @@ def text_header(length: int) -> bytes:
     return _HEADERS[length] if length < _TABLE_SIZE else _pack_header(length)
 
 
+def text_frame(payload: bytes) -> bytes:
+    """A text frame."""
+    return text_header(len(payload)) + payload
+
+
+def compressed_frame(payload: bytes) -> bytes:
+    """A text frame for sockets that have agreed on compression; not compressed when that would make it longer."""
+    compressed = deflate(payload)
+    if compressed is None:
+        return text_frame(payload)
+    header = text_header(len(compressed))
+    return bytes((header[0] | _RSV1,)) + header[1:] + compressed
+
+
 class FramedBatch:
     """The values of one batch as text frames.
 
@@ -43,13 +62,14 @@ class FramedBatch:
         values: payloads, UTF-8.
     """
 
-    __slots__ = ("_frames", "_values", "_whole")
+    __slots__ = ("_compressed", "_frames", "_values", "_whole")
 
     def __init__(self, values: Sequence[bytes]) -> None:
         """Takes the payloads."""
         self._values = values
         self._whole: bytes | None = None
         self._frames: list[bytes] | None = None
+        self._compressed: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         """Number of values."""
@@ -73,6 +93,18 @@ class FramedBatch:
         if len(indexes) == len(self._values):
             return self.whole()
         if self._frames is None:
-            self._frames = [text_header(len(value)) + value for value in self._values]
+            self._frames = [text_frame(value) for value in self._values]
         frames = self._frames
+        return b"".join([frames[index] for index in indexes])
+
+    def select_compressed(self, indexes: Sequence[int]) -> bytes:
+        """The same for sockets that have agreed on compression. Each value is compressed once, for all who take it.
+
+        Args:
+            indexes: which, increasing.
+        """
+        frames, values = self._compressed, self._values
+        for index in indexes:
+            if index not in frames:
+                frames[index] = compressed_frame(values[index])
         return b"".join([frames[index] for index in indexes])

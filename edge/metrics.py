@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from runtime.metrics import HotCounter, HotGauge
+
 HTTP_REQUESTS = Counter(
     "kafka_ws_edge_http_requests",
     "HTTP responses, by endpoint and status; 101 is an accepted handshake.",
@@ -13,10 +15,10 @@ REQUEST_SECONDS = Histogram(
 CONNECTIONS = Gauge("kafka_ws_edge_connections", "WebSockets open, or in their handshake.")
 CLOSES = Counter("kafka_ws_edge_closes", "WebSockets closed, by the code sent or received (1006: none).", ["code"])
 SUBSCRIPTIONS = Gauge("kafka_ws_edge_subscriptions", "Subscriptions open at the filter service.", ["kind"])
-RECORDS = Counter("kafka_ws_edge_records", "Records received, counted once for each subscription.")
-DELIVERIES = Counter("kafka_ws_edge_deliveries", "Records handed to WebSockets.")
-WRITTEN_BYTES = Counter("kafka_ws_edge_written_bytes", "Bytes of frames handed to WebSockets.")
-BACKLOG_BYTES = Gauge("kafka_ws_edge_backlog_bytes", "Bytes of frames received and not yet taken by the writer.")
+RECORDS = HotCounter("kafka_ws_edge_records", "Records received, counted once for each subscription.")
+DELIVERIES = HotCounter("kafka_ws_edge_deliveries", "Records handed to WebSockets.")
+WRITTEN_BYTES = HotCounter("kafka_ws_edge_written_bytes", "Bytes of frames handed to WebSockets.")
+BACKLOG_BYTES = HotGauge("kafka_ws_edge_backlog_bytes", "Bytes of frames received and not yet taken by the writer.")
 LAGGING = Gauge("kafka_ws_edge_lagging_connections", "Sockets that have fallen behind their stream.")
 LAG = Gauge("kafka_ws_edge_longest_lag_offsets", "Offsets by which the socket furthest behind its stream is behind.")
 DETACHES = Counter("kafka_ws_edge_slow_consumer_detaches", "Times that a WebSocket went over its high mark.")

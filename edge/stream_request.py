@@ -61,6 +61,7 @@ class StreamKey:
         format: what is sent for a record.
         transport: how.
         skips_gaps: whether to go on, with a notice, behind records that are gone.
+        compressed: whether frames are compressed.
     """
 
     topic: str
@@ -69,6 +70,7 @@ class StreamKey:
     format: Format = Format.VALUE
     transport: Transport = Transport.WEBSOCKET
     skips_gaps: bool = False
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,16 @@ class StreamRequest:
     stop: filter_pb2.Stop | None = None
 
 
-def parse(topic: str, query: Mapping[str, Parameter], transport: Transport) -> StreamRequest:
+def parse(
+    topic: str, query: Mapping[str, Parameter], transport: Transport, *, compressed: bool = False
+) -> StreamRequest:
     """The request that a query string makes.
 
     Args:
         topic: decoded topic name.
         query: the parameters of `PARAMETERS`.
         transport: how the client is connected.
+        compressed: whether frames are compressed.
 
     Raises:
         StreamEndedError: 4000, with a reason that names the parameter.
@@ -115,6 +120,7 @@ def parse(topic: str, query: Mapping[str, Parameter], transport: Transport) -> S
         kind,
         transport,
         skips_gaps=on_gap == "continue",
+        compressed=compressed,
     )
     return StreamRequest(key, _start(topic, _text(query, "from")), _stop(topic, _text(query, "until")))
 

@@ -43,7 +43,7 @@ class FilterSettings(ServiceSettings):
         "through as `KAFKA_WS_CONSUMER_<PROPERTY>`, dots written as underscores.",
     )
     filter_batch_records: int = Field(
-        default=2000, ge=1, le=100_000, description="Most records a reader takes from librdkafka at a time."
+        default=8000, ge=1, le=100_000, description="Most records a reader takes from librdkafka at a time."
     )
     filter_outbox_bytes: int = Field(
         default=32 * 1024 * 1024,

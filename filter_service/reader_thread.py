@@ -64,6 +64,8 @@ class ReaderThread(Generic[R]):
         self._progress_interval = progress_interval
         self._next_notes = 0.0
         self._died = died
+        self._batch_seconds = metrics.BATCH_SECONDS.labels(name)
+        self._records_read = metrics.RECORDS_READ.labels(name)
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._consumer: Consumer = open_consumer(properties, **overrides)
         self._partitions = _ConsumerAssignment(self._consumer, f"{name}-metadata")
@@ -127,8 +129,8 @@ class ReaderThread(Generic[R]):
             messages += self._consumer.consume(self._batch_records - 1, 0)
         started = time.perf_counter()
         self._read(messages)
-        metrics.BATCH_SECONDS.labels(self.reader.name).observe(time.perf_counter() - started)
-        metrics.RECORDS_READ.labels(self.reader.name).inc(len(messages))
+        self._batch_seconds.observe(time.perf_counter() - started)
+        self._records_read.inc(len(messages))
 
     def _read(self, messages: list[Message]) -> None:
         """Tells the reader, partition by partition."""

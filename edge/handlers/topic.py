@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from tornado.websocket import WebSocketHandler
 
-from edge import metrics
+from edge import compression, metrics
 from edge.errors import RefusedError, StreamEndedError, cut_reason
 from edge.handlers.stream import NO_CLOSE_FRAME, StreamHandler
 from edge.handshake import Handshake, inspect
@@ -22,6 +22,8 @@ from edge.socket_writer import SocketWriter
 from edge.stream_request import Transport, parse
 
 _log = structlog.get_logger(__name__)
+
+_EXTENSIONS = "Sec-WebSocket-Extensions"
 
 _NOT_WEBSOCKET = "Invalid request - non-WebSocket connection received in WS endpoint"
 
@@ -37,6 +39,7 @@ class TopicHandler(StreamHandler, WebSocketHandler):
         self._ending: StreamEndedError | None = None
         self._deadline: float | None = None
         self._sent_code: int | None = None
+        self._is_compressed = False
         self._heard = 0
 
     async def get(self, *args: str, **kwargs: str) -> None:
@@ -70,7 +73,7 @@ class TopicHandler(StreamHandler, WebSocketHandler):
             return False
         try:
             self._check_tenant(admission.grant.tenant, topic)
-            await self._subscribe(parse(topic, query, Transport.WEBSOCKET))
+            await self._subscribe(parse(topic, query, Transport.WEBSOCKET, compressed=self._agree_on_compression()))
         except StreamEndedError as ended:
             self._ending = ended
         self._deadline = self._ends_at(admission)
@@ -91,7 +94,20 @@ class TopicHandler(StreamHandler, WebSocketHandler):
         self.finish(_NOT_WEBSOCKET)
         return False
 
+    def _agree_on_compression(self) -> bool:
+        """Whether this client's frames are compressed."""
+        headers = self.request.headers
+        if self.edge.settings.server_compression and compression.negotiate(headers.get(_EXTENSIONS, "")):
+            # Tornado agrees to what is offered: that has to be what `frames` makes.
+            headers[_EXTENSIONS] = compression.ANSWER
+            self._is_compressed = True
+        return self._is_compressed
+
     # ----------------------------------------------------------------------------------------- Tornado's WebSocket side
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        """Has Tornado confirm the compression, and read what the client compresses."""
+        return {} if self._is_compressed else None
 
     def check_origin(self, origin: str) -> bool:
         """Always: it is checked before, with a JSON answer."""

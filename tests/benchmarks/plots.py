@@ -121,8 +121,8 @@ def _memory(axes: Axes, measurements: Sequence[Measurement]) -> bool:
     soak = next((one for one in measurements if "memory_mb" in one.details), None)
     if soak is None:
         return False
-    for name, megabytes in soak.details["memory_mb"].items():
-        axes.plot(range(len(megabytes)), megabytes, label=name)
+    for name, samples in soak.details["memory_mb"].items():
+        axes.plot([at for at, _ in samples], [megabytes for _, megabytes in samples], label=name)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("seconds")
     axes.set_ylabel("MB")

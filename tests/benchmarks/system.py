@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from confluent_kafka import Consumer, TopicPartition
+
 from tests.benchmarks.load_client import LoadClient
+from tests.benchmarks.production import Production
 from tests.kafka.broker import HIGH_THROUGHPUT
 from tests.kafka.cluster import KafkaCluster
 from tests.redis_server import RedisServer
@@ -29,6 +32,9 @@ _KAFKA_SETTINGS = {
 }
 
 
+_WARM_UP_RATE, _WARM_UP_SEC = 1000, 6
+
+
 class System:
     """Kafka and Valkey, started once for all scenarios, and stacks on top, one per scenario.
 
@@ -43,9 +49,22 @@ class System:
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
-        """Starts Kafka and Valkey."""
+        """Starts Kafka and Valkey, and has Kafka work for a while: the JVM compiles what it does often, and the first
+        scenario should not pay for that.
+        """
         self.kafka.start()
         self.redis.start()
+        with self.topic() as topic, Production(self.kafka.bootstrap, topic) as production:
+            consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "warm-up"})
+            consumer.assign([TopicPartition(topic, 0, 0)])
+            for records, rate in ((_WARM_UP_RATE * _WARM_UP_SEC, _WARM_UP_RATE), (300_000, 0)):
+                production.prepare_pace(records, rate)
+                production.go()
+                read = 0
+                while read < records:
+                    read += len(consumer.consume(min(records - read, 10_000), 0.1))
+                production.wait()
+            consumer.close()
 
     def stop(self) -> None:
         """Stops both; the records are deleted."""

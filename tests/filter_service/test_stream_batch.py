@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filter_service.topic_reader import TopicReader
@@ -21,6 +21,7 @@ _queries = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_payloads, _queries)
 def test_sharing_changes_nothing(payloads: list[bytes | None], queries: list[tuple[str, str, int, bool, bool]]) -> None:
     """Values, order and keys are those of a reader with a single subscription; no stream holds a value twice."""

@@ -42,7 +42,7 @@ class _Churn:
 
 def _soak(system: System, effort: Effort) -> list[Measurement]:
     seconds = _QUICK_SEC if effort.is_quick else _FULL_SEC
-    memory: dict[str, list[float]] = {}
+    memory: dict[str, list[tuple[float, float]]] = {}
     with system.topic() as topic, system.stack() as stack, system.load_client(stack) as client:
         pids = {name: service.process.pid for name, service in stack.services.items()}
         churn = _Churn(client, [target(topic, single(step)) for step in range(10)] + [target(topic)])
@@ -53,27 +53,28 @@ def _soak(system: System, effort: Effort) -> list[Measurement]:
             began = time.monotonic()
             step = 0
             while time.monotonic() - began < seconds:
-                if step % 10 == 0:
-                    for name, pid in pids.items():
-                        memory.setdefault(name, []).append(resident_bytes(pid) / 1e6)
+                now = time.monotonic() - began
+                for name, pid in pids.items():
+                    memory.setdefault(name, []).append((round(now, 1), resident_bytes(pid) / 1e6))
                 churn.step()
                 step += 1
                 time.sleep(max(0.0, began + step * _STEP_SEC - time.monotonic()))
             produced = production.wait()["seconds"]
         report = client.report()
     details = {
-        "memory_mb": memory,
+        "memory_mb": {name: samples[:: max(1, len(samples) // 300)] for name, samples in memory.items()},
         "replaced_per_sec": step * _CHANGES_PER_SEC * _STEP_SEC / seconds,
         "produced_per_sec": _RATE * seconds / produced,
         "closed_by_server": report.closed_by_server,
         "open": report.open,
     }
-    return [_growth(name, values, details) for name, values in memory.items()]
+    return [_growth(name, samples, details) for name, samples in memory.items()]
 
 
-def _growth(name: str, megabytes: list[float], details: Mapping[str, object]) -> Measurement:
-    quarter = max(1, len(megabytes) // 4)
-    before, after = (statistics.mean(part) for part in (megabytes[quarter : 2 * quarter], megabytes[-quarter:]))
+def _growth(name: str, samples: list[tuple[float, float]], details: Mapping[str, object]) -> Measurement:
+    quarter = samples[-1][0] / 4
+    before = statistics.mean(megabytes for at, megabytes in samples if quarter <= at < 2 * quarter)
+    after = statistics.mean(megabytes for at, megabytes in samples if at >= 3 * quarter)
     return Measurement(
         f"soak.{name}",
         f"memory of {name} under load and churn: growth from the second to the last quarter of the run",

@@ -71,6 +71,11 @@ bench: $(BENCH) $(LOAD_PROGRAMS) ## Measure speed and memory (ONLY=one_socket,la
 	@$(PY) -m tests.kafka.jars
 	@exec $(PY) -m tests.benchmarks
 
+.PHONY: chaos
+chaos: $(DEV) ## Break every part while clients check every record (SECONDS=n SEED=n, SCENARIO=memory)
+	@$(PY) -m tests.kafka.jars
+	@exec $(PY) -m tests.chaos
+
 # ----------------------------------------------------------------------------------------------------- generated code
 
 STUBS := proto/generated

@@ -144,24 +144,39 @@ class Reader(ABC):
                 log.exception("command failed", reader=self.name)
 
     def _read(self, messages: list[Message]) -> None:
+        # By partition: with many, every fetch brings a few records of each, and a batch costs more than a record.
+        runs: dict[Partition, list[KafkaRecord]] = {}
+        events: list[Message] = []
+        ends: dict[Partition, Message] = {}
         begin = 0
         total = len(messages)
         while begin < total:
             first = messages[begin]
-            if first.error() is not None:
-                self._event(first)
-                begin += 1
-                continue
             topic, partition = first.topic(), first.partition()
+            error = first.error()
             end = begin + 1
-            while end < total:
-                message = messages[end]
-                if message.partition() != partition or message.error() is not None or message.topic() != topic:
-                    break
-                end += 1
-            if topic is not None and partition is not None:
-                self._deliver(topic, partition, cast(list[KafkaRecord], messages[begin:end]))
+            if topic is None or partition is None or (error is not None and error.code() != KafkaError._PARTITION_EOF):
+                events.append(first)
+            elif error is not None:
+                ends[topic, partition] = first
+            else:
+                while end < total:
+                    message = messages[end]
+                    if message.partition() != partition or message.error() is not None or message.topic() != topic:
+                        break
+                    end += 1
+                run = cast(list[KafkaRecord], messages[begin:end])
+                if (topic, partition) in runs:
+                    runs[topic, partition] += run
+                else:
+                    runs[topic, partition] = run
+                # More has come since: it was not the end.
+                ends.pop((topic, partition), None)
             begin = end
+        for (topic, partition), run in runs.items():
+            self._deliver(topic, partition, run)
+        for event in (*ends.values(), *events):
+            self._event(event)
 
     def _deliver(self, topic: str, partition: int, messages: list[KafkaRecord]) -> None:
         reader = self._topics.get(topic)

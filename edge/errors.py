@@ -33,12 +33,11 @@ REASONS = {
     CloseCode.INVALID_SYNTAX: "invalid syntax",
     CloseCode.FORBIDDEN_TOPIC: "Tenant can't access this topic",
     CloseCode.EXPIRED_CONNECTION: "Connection lifetime",
-    CloseCode.POSITION_GONE: "The records asked for are gone",
     CloseCode.SLOW_CONSUMER: "Slow consumer",
     CloseCode.UNAVAILABLE: "Server unavailable at this moment",
     CloseCode.INTERNAL: "Internal error",
 }
-"""The reason that goes with each code."""
+"""The reason that goes with each code that has but one."""
 
 
 class EdgeError(Exception):

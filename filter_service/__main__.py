@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import structlog
 from confluent_kafka import KafkaException
@@ -78,12 +79,14 @@ async def serve(config: FilterSettings) -> None:
     subscriptions.start()
     address = await server.start()
     log.info("listening", address=address, kafka=config.consumer_metadata_broker_list)
-    background = [
+    background: list[asyncio.Future[None]] = [
         asyncio.create_task(watch_kafka(lookups, subscriptions, servicer, server)),
         asyncio.create_task(subscriptions.catalog.watch()),
+        subscriptions.failed,
     ]
-    stopped = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait([stopped, *background], return_when=asyncio.FIRST_COMPLETED)
+    stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())
+    ends: list[asyncio.Future[Any]] = [stopped, *background]
+    done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     log.info("draining", grace_sec=config.shutdown_grace_sec)
     subscriptions.draining = True
     background[0].cancel()
@@ -93,7 +96,7 @@ async def serve(config: FilterSettings) -> None:
         await asyncio.wait_for(servicer.idle.wait(), config.shutdown_grace_sec)
     servicer.end_streams()
     await server.drain(END_OF_STREAMS_SEC)
-    for task in (stopped, *background):
+    for task in ends:
         task.cancel()
     await asyncio.to_thread(subscriptions.stop)
     lookups.close()

@@ -1,167 +1,179 @@
 """Readers of the past, for subscriptions that are behind: `earliest`, timestamps, positions, and slow streams.
 
-A few consumers, each on its own thread, bounded in what they prefetch. A subscription is served by a reader that is at
-or before its position on that partition, so several laggards share one pass. When it has come level with the live
-reader (or with the end of the partition) it is handed over by position: `LiveReader.attach` is exact, and sends it
-back here if the live reader has moved on too far meanwhile.
+There are a few of them, bounded in what they prefetch. A subscription is served by a reader that is at its position or
+a little before it, so several laggards share one pass. When it has come level with the live reader (or with the end of
+the partition) it is handed over by position: the live reader's `attach` is exact, and sends it back here if the live
+reader has moved on too far meanwhile.
+
+Where laggards of one partition are further apart than there are readers, they take turns, so that nobody waits for a
+pass through the whole history. Decisions only, see `reader`.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from filter_service.kafka_source import Partition
 from filter_service.live_reader import HandOver
-from filter_service.reader import Reader
+from filter_service.reader import Assignment, Reader
 from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
 from filter_service.topic_reader import TopicReader
 
-PREFETCH_KBYTES = 8 * 1024
-"""Most that one catch-up consumer holds per partition: the past is read as fast as it is sent, not faster."""
+SHARED_DISTANCE = 100_000
+"""Offsets that a subscription may be ahead of a reader to share its pass: what is read in about half a second."""
+
+TURN_BYTES = 32 * 1024 * 1024
+"""Payload bytes that a reader reads of a partition before others who wait have their turn: seeking costs a tenth of a
+second, this takes a second or two."""
+
+Level = Callable[[Subscription, int, int, int], None]
+"""Takes (subscription, partition, start, position) of one that has caught up; `position` is close to the end."""
 
 
 class CatchUpReader(Reader):
-    """One consumer that reads the past."""
-
-    def __init__(
-        self,
-        number: int,
-        properties: Mapping[str, str | int | bool],
-        batch_records: int,
-        progress_interval: float,
-        pool: CatchUpReaders,
-    ) -> None:
-        super().__init__(
-            f"catch-up-{number}",
-            properties,
-            batch_records,
-            progress_interval,
-            queued_min_messages=20_000,
-            queued_max_messages_kbytes=PREFETCH_KBYTES,
-        )
-        self._pool = pool
-
-    def attach(self, subscription: Subscription, partition: int, start: int) -> None:
-        """Serves a partition from `start` on until it is level with the live reader. Any thread."""
-        self.command(lambda: self._attach(subscription, partition, start))
-
-    def _attach(self, subscription: Subscription, partition: int, start: int) -> None:
-        if subscription.closed:
-            self._pool.released((subscription.topic, partition))
-            return
-        position = self.positions.get((subscription.topic, partition))
-        if position is None:
-            self._open(subscription.topic, partition, start)
-        elif position > start:
-            self._pool.attach(subscription, partition, start)
-            return
-        self._topics[subscription.topic].attach(subscription, partition, start)
-
-    def _after(self, reader: TopicReader, partition: int, messages: list[KafkaRecord]) -> None:
-        live = self._pool.live_position((reader.topic, partition))
-        if live is not None and self.positions[reader.topic, partition] >= live:
-            self._hand_over(reader, partition)
-        self._release(reader, partition)
-
-    def _at_end(self, reader: TopicReader, partition: int) -> None:
-        self._hand_over(reader, partition)
-        self._release(reader, partition)
-
-    def _hand_over(self, reader: TopicReader, partition: int) -> None:
-        for subscription in reader.level_with(partition):
-            position = reader.detach(subscription, partition)
-            if position is not None:
-                self._pool.caught_up(subscription, partition, position)
-
-    def _resume(self, subscription: Subscription, partition: int, start: int) -> None:
-        self._pool.attach(subscription, partition, start)
-
-    def _release(self, reader: TopicReader, partition: int) -> None:
-        super()._release(reader, partition)
-        if (reader.topic, partition) not in self.positions:
-            self._pool.released((reader.topic, partition))
-
-
-class CatchUpReaders:
-    """The catch-up readers, and who waits for one.
+    """One consumer that reads the past.
 
     Args:
-        count: number of consumers.
-        properties, batch_records, progress_interval: see `Reader`.
-        live_positions: of the live reader.
-        level: takes over subscriptions that have caught up.
+        number: from 1.
+        assignment: of its consumer.
+        pool: it belongs to.
+        turn_bytes, shared_distance: see `TURN_BYTES` and `SHARED_DISTANCE`.
     """
 
     def __init__(
         self,
-        count: int,
-        properties: Mapping[str, str | int | bool],
-        batch_records: int,
-        progress_interval: float,
+        number: int,
+        assignment: Assignment,
+        pool: CatchUpPool,
+        turn_bytes: int = TURN_BYTES,
     ) -> None:
-        self._live_positions: Mapping[Partition, int] = {}
-        self._level: HandOver | None = None
-        self._lock = threading.Lock()
-        self._waiting: dict[Partition, list[tuple[Subscription, int]]] = defaultdict(list)
-        self._readers = [
-            CatchUpReader(number, properties, batch_records, progress_interval, self) for number in range(1, count + 1)
-        ]
+        super().__init__(f"catch-up-{number}", assignment)
+        self._pool = pool
+        self._turn_bytes = turn_bytes
+        self._turns: dict[Partition, int] = {}
+        """Bytes read of a partition since somebody waits for it."""
 
-    def start(self, live_positions: Mapping[Partition, int], level: HandOver) -> None:
-        """Starts the threads.
+    def _attach(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> None:
+        position = self.positions.get((subscription.topic, partition))
+        if position is None:
+            self._open(subscription.topic, partition, start)
+        elif not self._pool.is_near(position, start):
+            # It has moved on since it was chosen.
+            self._pool.attach(subscription, partition, start)
+            return
+        self._topics[subscription.topic].attach(subscription, partition, start)
+
+    def _after(self, reader: TopicReader, partition: int, messages: Sequence[KafkaRecord]) -> None:
+        key = (reader.topic, partition)
+        live = self._pool.live_position(key)
+        if live is not None and self.positions[key] >= live:
+            self._hand_over(reader, partition, reader.level_with(partition))
+        if self._pool.is_waited_for(key):
+            self._turns[key] = self._turns.get(key, 0) + sum(map(len, messages))
+            if self._turns[key] >= self._turn_bytes:
+                self._give_way(reader, partition)
+
+    def _at_end(self, reader: TopicReader, partition: int) -> None:
+        self._hand_over(reader, partition, reader.takes_part(partition))
+
+    def _again(self, subscription: Subscription, partition: int, start: int, end: int) -> None:
+        if start >= end:
+            self._pool.level(subscription, partition, start, end)
+        else:
+            self._pool.attach(subscription, partition, start)
+
+    def _hand_over(self, reader: TopicReader, partition: int, subscriptions: Iterable[Subscription]) -> None:
+        level = self.positions[reader.topic, partition]
+        for subscription in subscriptions:
+            start = reader.detach(subscription, partition)
+            if start is not None:
+                self._pool.level(subscription, partition, start, level)
+
+    def _give_way(self, reader: TopicReader, partition: int) -> None:
+        # Those who did not get anything in this turn are before those who did.
+        level = set(reader.level_with(partition))
+        leaving = sorted(reader.takes_part(partition), key=level.__contains__)
+        waiting = [(subscription, reader.detach(subscription, partition) or 0) for subscription in leaving]
+        self._pool.wait((reader.topic, partition), waiting)
+
+    def _left(self, partition: Partition) -> None:
+        self._turns.pop(partition, None)
+        self._pool.released(partition)
+
+
+class CatchUpPool:
+    """The catch-up readers, and who waits for one. Any thread.
+
+    Args:
+        live_positions: next offsets of the live reader.
+        level: takes over subscriptions that have caught up.
+        shared_distance: see `SHARED_DISTANCE`.
+    """
+
+    def __init__(
+        self, live_positions: Mapping[Partition, int], level: Level, shared_distance: int = SHARED_DISTANCE
+    ) -> None:
+        self._live_positions = live_positions
+        self.level = level
+        self._shared_distance = shared_distance
+        self._readers: list[tuple[Mapping[Partition, int], HandOver]] = []
+        self._lock = threading.Lock()
+        self._waiting: defaultdict[Partition, list[tuple[Subscription, int]]] = defaultdict(list)
+
+    def join(self, positions: Mapping[Partition, int], attach: HandOver) -> None:
+        """Adds a reader; to be done before the first `attach`.
 
         Args:
-            live_positions: next offsets of the live reader.
-            level: takes over subscriptions that have caught up.
+            positions: next offsets of the partitions it reads.
+            attach: has it serve a subscription; any thread.
         """
-        self._live_positions = live_positions
-        self._level = level
-        for reader in self._readers:
-            reader.start()
-
-    def stop(self) -> None:
-        """Ends the threads."""
-        for reader in self._readers:
-            reader.stop()
-
-    def forget(self, subscription: Subscription) -> None:
-        """Stops serving a subscription. Any thread."""
-        for reader in self._readers:
-            reader.forget(subscription)
+        self._readers.append((positions, attach))
 
     def attach(self, subscription: Subscription, partition: int, start: int) -> None:
-        """Serves a partition to a subscription from `start` on until it is level. Any thread."""
+        """Serves a partition to a subscription from `start` on until it is level."""
         key = (subscription.topic, partition)
         with self._lock:
-            reader = self._choose(key, start)
-            if reader is None:
+            attach = self._choose(key, start)
+            if attach is None:
                 self._waiting[key].append((subscription, start))
                 return
-        reader.attach(subscription, partition, start)
+        attach(subscription, partition, start)
 
     def live_position(self, key: Partition) -> int | None:
         """Next offset of the live reader; None when it does not read the partition."""
         return self._live_positions.get(key)
 
-    def caught_up(self, subscription: Subscription, partition: int, position: int) -> None:
-        """Hands a subscription to the live reader."""
-        assert self._level is not None, "started"  # noqa: S101
-        self._level(subscription, partition, position)
+    def is_near(self, position: int, start: int) -> bool:
+        """Whether a reader at `position` may serve a subscription that begins at `start`."""
+        return position <= start <= position + self._shared_distance
+
+    def is_waited_for(self, key: Partition) -> bool:
+        """Whether somebody waits for a reader of a partition."""
+        return key in self._waiting
+
+    def wait(self, key: Partition, laggards: Iterable[tuple[Subscription, int]]) -> None:
+        """Has subscriptions wait, behind those who do already, until a reader has `released` the partition."""
+        with self._lock:
+            self._waiting[key] += laggards
 
     def released(self, key: Partition) -> None:
-        """A reader has finished with a partition: those who wait for one may have it."""
+        """A reader has finished with a partition: those who wait for one may have it, the first of them for sure."""
         with self._lock:
             waiting = self._waiting.pop(key, [])
-        for subscription, start in sorted(waiting, key=lambda entry: entry[1]):
+        for subscription, start in waiting:
             self.attach(subscription, key[1], start)
 
-    def _choose(self, key: Partition, start: int) -> CatchUpReader | None:
-        """A reader that has not passed `start`, else one that does not read the partition; None when there is none."""
-        behind = [r for r in self._readers if (p := r.positions.get(key)) is not None and p <= start]
-        if behind:
-            return max(behind, key=lambda reader: reader.positions.get(key, 0))
-        free = [reader for reader in self._readers if key not in reader.positions]
-        return min(free, key=lambda reader: len(reader.positions), default=None)
+    def _choose(self, key: Partition, start: int) -> HandOver | None:
+        """A reader that is near, else one that does not read the partition; None when there is none."""
+        near = [
+            (position, attach)
+            for positions, attach in self._readers
+            if (position := positions.get(key)) is not None and self.is_near(position, start)
+        ]
+        if near:
+            return max(near, key=lambda reader: reader[0])[1]
+        free = [(len(positions), attach) for positions, attach in self._readers if key not in positions]
+        return min(free, key=lambda reader: reader[0])[1] if free else None

@@ -1,23 +1,27 @@
-"""The reader of what is written now: one consumer and one thread per process, shared by all subscriptions.
+"""The reader of what is written now: one per process, shared by all subscriptions.
 
 `attach` is the only way in, for new subscriptions, for those that have caught up, and for those that were detached: it
 is exact whatever the position. A subscription that is level with the reader or ahead of it simply joins; one that is a
 little behind is served the newest records again, which are kept for that; one further behind is handed to `catch_up`.
+Decisions only, see `reader`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from filter_service.kafka_source import Partition
-from filter_service.reader import Reader
+from filter_service.reader import Assignment, Reader
 from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
 from filter_service.topic_reader import TopicReader
 
 HandOver = Callable[[Subscription, int, int], None]
 """Takes (subscription, partition, position) of a subscription that another reader is to serve. Any thread."""
+
+RECORD_BYTES = 256
+"""What a record costs on top of its payload while it is kept, so that many small ones, or tombstones, are bounded."""
 
 
 class _Newest:
@@ -29,10 +33,10 @@ class _Newest:
         self.begin = begin
         self._limit = limit
         self._size = 0
-        self._batches: deque[tuple[int, list[KafkaRecord]]] = deque()
+        self._batches: deque[tuple[int, Sequence[KafkaRecord]]] = deque()
 
-    def add(self, messages: list[KafkaRecord]) -> None:
-        size = sum(map(len, messages))
+    def add(self, messages: Sequence[KafkaRecord]) -> None:
+        size = sum(map(len, messages)) + RECORD_BYTES * len(messages)
         self._batches.append((size, messages))
         self._size += size
         while self._size > self._limit:
@@ -48,67 +52,64 @@ class LiveReader(Reader):
     """Serves every subscription that is level with the newest records.
 
     Args:
-        properties, batch_records, progress_interval: see `Reader`.
+        assignment: of its consumer.
         replay_bytes: bytes of the newest records kept per partition.
         behind: takes over subscriptions whose position lies further back.
     """
 
-    def __init__(
-        self,
-        properties: Mapping[str, str | int | bool],
-        batch_records: int,
-        progress_interval: float,
-        replay_bytes: int,
-        behind: HandOver,
-    ) -> None:
-        super().__init__("live", properties, batch_records, progress_interval)
+    def __init__(self, assignment: Assignment, replay_bytes: int, behind: HandOver) -> None:
+        super().__init__("live", assignment)
         self._replay_bytes = replay_bytes
         self._behind = behind
         self._newest: dict[Partition, _Newest] = {}
+        self._to_replay: dict[Partition, list[tuple[Subscription, int]]] = {}
 
-    def attach(self, subscription: Subscription, partition: int, start: int, begin: int | None = None) -> None:
-        """Serves a partition to a subscription from `start` on. Any thread.
-
-        Args:
-            start: offset of the first record to deliver.
-            begin: an offset at or before `start` and close to the end of the partition, where reading may begin if
-                nobody reads the partition yet; None when `start` may lie far back.
-        """
-        self.command(lambda: self._attach(subscription, partition, start, begin))
+    def settle(self) -> None:
+        """Serves the newest records to those who came a little behind: to all of a round in one pass."""
+        to_replay, self._to_replay = self._to_replay, {}
+        for (topic, partition), laggards in to_replay.items():
+            # Others may have left meanwhile, and the partition with them.
+            behind = [(s, at) for s, at in laggards if not s.closed and not self._place(s, partition, at, None)]
+            if behind:
+                self._replay(self._topics[topic], partition, behind)
 
     def _attach(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> None:
-        if subscription.closed:
-            return
-        topic = subscription.topic
-        position = self.positions.get((topic, partition))
-        if position is None:
-            if begin is None:
-                self._behind(subscription, partition, start)
-                return
-            self._newest[topic, partition] = _Newest(begin, self._replay_bytes)
-            position = begin
-            self._open(topic, partition, begin)
-        reader = self._topics[topic]
-        if start >= position:
-            reader.attach(subscription, partition, start)
-            return
-        newest = self._newest[topic, partition]
-        if start < newest.begin:
-            self._behind(subscription, partition, start)
-        else:
-            self._park(reader.replay(partition, [(subscription, start)], newest.since(start)))
+        if not self._place(subscription, partition, start, begin):
+            self._to_replay.setdefault((subscription.topic, partition), []).append((subscription, start))
 
-    def _after(self, reader: TopicReader, partition: int, messages: list[KafkaRecord]) -> None:
-        self._newest[reader.topic, partition].add(messages)
+    def _place(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> bool:
+        """Finds a place for a subscription; False when it is here, but only after a replay of the newest records."""
+        key = (subscription.topic, partition)
+        position = self.positions.get(key)
+        if position is None and begin is not None:
+            self._open(subscription.topic, partition, begin)
+            self._newest[key] = _Newest(begin, self._replay_bytes)
+            position = begin
+        if position is None or start < self._newest[key].begin:
+            self._behind(subscription, partition, start)
+        elif start >= position:
+            self._topics[subscription.topic].attach(subscription, partition, start)
+        else:
+            return False
+        return True
+
+    def _replay(self, reader: TopicReader, partition: int, behind: list[tuple[Subscription, int]]) -> None:
+        newest = self._newest[reader.topic, partition]
+        try:
+            self._park(reader.replay(partition, behind, newest.since(min(start for _, start in behind))))
+        except Exception as error:
+            self._failed([subscription for subscription, _ in behind], error)
         self._release(reader, partition)
+
+    def _after(self, reader: TopicReader, partition: int, messages: Sequence[KafkaRecord]) -> None:
+        self._newest[reader.topic, partition].add(messages)
 
     def _at_end(self, reader: TopicReader, partition: int) -> None:
         pass
 
-    def _resume(self, subscription: Subscription, partition: int, start: int) -> None:
-        self._behind(subscription, partition, start)
+    def _again(self, subscription: Subscription, partition: int, start: int, end: int) -> None:
+        self.attach(subscription, partition, start, end if start >= end else None)
 
-    def _release(self, reader: TopicReader, partition: int) -> None:
-        super()._release(reader, partition)
-        if (reader.topic, partition) not in self.positions:
-            self._newest.pop((reader.topic, partition), None)
+    def _left(self, partition: Partition) -> None:
+        if partition not in self.positions:
+            self._newest.pop(partition, None)

@@ -1,25 +1,22 @@
-"""What the live reader and the catch-up readers have in common: a thread that owns one Kafka consumer.
+"""What the live reader and the catch-up readers have in common: which partitions are read, for whom, and from where.
 
-Everything a reader knows changes only on its own thread, between batches, by commands put into its queue: one writer,
-no locks in the hot path. Subclasses decide what happens around a batch.
+Decisions only. A reader is told what Kafka has delivered, and acts through its `Assignment`, through the outboxes, and
+by handing subscriptions over to other readers; it knows neither Kafka's client nor threads. `reader_thread` runs each
+on a thread of its own and calls it from nowhere else, between batches, so that there is one writer and no lock. Only
+`positions` may be looked at from any thread.
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from filter_service import metrics
 from filter_service.errors import PositionGoneError
-from filter_service.kafka_source import Partition, open_consumer
+from filter_service.kafka_source import Partition
 from filter_service.outbox import Ended, Missing, Outbox, Parked
 from filter_service.stream_batch import KafkaRecord
 from filter_service.subscription import Subscription
@@ -27,158 +24,64 @@ from filter_service.topic_reader import TopicReader
 
 log = structlog.get_logger(__name__)
 
-IDLE_WAIT_SEC = 0.01
-"""How long a reader waits for a record before it looks for commands: what a new subscription waits at most."""
 
-Command = Callable[[], None]
+class Assignment(Protocol):
+    """What a reader does to its consumer."""
+
+    def assign(self, topic: str, partition: int, offset: int) -> None:
+        """Reads a partition from an offset on."""
+
+    def unassign(self, topic: str, partition: int) -> None:
+        """Reads a partition no longer: nothing of it arrives any more."""
 
 
 class Reader(ABC):
-    """One consumer, its partitions, and the subscriptions served from them.
+    """The partitions of one consumer, and the subscriptions served from them.
 
     Args:
-        name: of the thread and in metrics.
-        properties: librdkafka properties from `kafka_source.client_properties`.
-        batch_records: most records taken at a time.
-        progress_interval: seconds between position notes.
-        overrides: librdkafka properties of this kind of reader.
+        name: in logs and metrics.
+        assignment: of its consumer.
     """
 
-    def __init__(
-        self,
-        name: str,
-        properties: Mapping[str, str | int | bool],
-        batch_records: int,
-        progress_interval: float,
-        **overrides: str | int | bool,
-    ) -> None:
+    def __init__(self, name: str, assignment: Assignment) -> None:
         self.name = name
-        self._batch_records = batch_records
-        self._progress_interval = progress_interval
-        self._next_notes = 0.0
-        self._batch_seconds = metrics.BATCH_SECONDS.labels(name)
-        self._records_read = metrics.RECORDS_READ.labels(name)
-        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._consumer: Consumer = open_consumer(properties, **overrides)
+        self._assignment = assignment
         self._topics: dict[str, TopicReader] = {}
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.positions: dict[Partition, int] = {}
         """Next offset of every partition being read; may be looked at from any thread."""
 
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
+    # ---- subscriptions
 
-    def stop(self) -> None:
-        """Ends the thread and closes the consumer; blocks until it is done."""
+    def attach(self, subscription: Subscription, partition: int, start: int, begin: int | None = None) -> None:
+        """Serves a partition to a subscription from offset `start` on, here or at another reader.
 
-        def stop() -> None:
-            self._stopping = True
-
-        self.command(stop)
-        self._thread.join()
-
-    def command(self, command: Command) -> None:
-        """Has `command` run on the reader's thread between two batches. Any thread."""
-        self._commands.put(command)
+        Args:
+            start: offset of the first record to deliver.
+            begin: an offset at or before `start` and close to the end of the partition; None when it is not known how
+                far back `start` is.
+        """
+        if subscription.closed:
+            self._left((subscription.topic, partition))
+            return
+        try:
+            self._attach(subscription, partition, start, begin)
+        except Exception as error:
+            self._failed([subscription], error)
 
     def forget(self, subscription: Subscription) -> None:
-        """Stops serving a subscription. Any thread."""
+        """Stops serving a subscription."""
+        reader = self._topics.get(subscription.topic)
+        if reader is not None:
+            for partition in reader.detach_all(subscription):
+                self._release(reader, partition)
 
-        def forget() -> None:
-            reader = self._topics.get(subscription.topic)
-            if reader is not None:
-                for partition in reader.detach_all(subscription):
-                    self._release(reader, partition)
+    def settle(self) -> None:  # noqa: B027 (most have nothing to do)
+        """To be called after a round of `attach` and `forget`, before anything is read."""
 
-        self.command(forget)
+    # ---- what Kafka delivers
 
-    # ---- on the thread
-
-    @abstractmethod
-    def _after(self, reader: TopicReader, partition: int, messages: list[KafkaRecord]) -> None:
-        """Called when records (none at the end of the partition) have been delivered."""
-
-    @abstractmethod
-    def _at_end(self, reader: TopicReader, partition: int) -> None:
-        """Called when everything that a partition holds has been delivered."""
-
-    @abstractmethod
-    def _resume(self, subscription: Subscription, partition: int, start: int) -> None:
-        """Has a subscription that is attached nowhere go on from `start`."""
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping:
-                self._execute()
-                if self._stopping:
-                    break
-                if not self.positions:
-                    self._commands.get()()
-                    continue
-                messages = self._consumer.consume(1, IDLE_WAIT_SEC)
-                if messages:
-                    if self._batch_records > 1:
-                        messages += self._consumer.consume(self._batch_records - 1, 0)
-                    started = time.perf_counter()
-                    self._read(messages)
-                    self._batch_seconds.observe(time.perf_counter() - started)
-                    self._records_read.inc(len(messages))
-                self._note_positions()
-        except Exception:
-            log.critical("reader died", reader=self.name, exc_info=True)
-            raise
-        finally:
-            self._consumer.close()
-
-    def _execute(self) -> None:
-        while not self._stopping:
-            try:
-                command = self._commands.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                command()
-            except Exception:  # one subscription's trouble stays its own
-                log.exception("command failed", reader=self.name)
-
-    def _read(self, messages: list[Message]) -> None:
-        # By partition: with many, every fetch brings a few records of each, and a batch costs more than a record.
-        runs: dict[Partition, list[KafkaRecord]] = {}
-        events: list[Message] = []
-        ends: dict[Partition, Message] = {}
-        begin = 0
-        total = len(messages)
-        while begin < total:
-            first = messages[begin]
-            topic, partition = first.topic(), first.partition()
-            error = first.error()
-            end = begin + 1
-            if topic is None or partition is None or (error is not None and error.code() != KafkaError._PARTITION_EOF):
-                events.append(first)
-            elif error is not None:
-                ends[topic, partition] = first
-            else:
-                while end < total:
-                    message = messages[end]
-                    if message.partition() != partition or message.error() is not None or message.topic() != topic:
-                        break
-                    end += 1
-                run = cast(list[KafkaRecord], messages[begin:end])
-                if (topic, partition) in runs:
-                    runs[topic, partition] += run
-                else:
-                    runs[topic, partition] = run
-                # More has come since: it was not the end.
-                ends.pop((topic, partition), None)
-            begin = end
-        for (topic, partition), run in runs.items():
-            self._deliver(topic, partition, run)
-        for event in (*ends.values(), *events):
-            self._event(event)
-
-    def _deliver(self, topic: str, partition: int, messages: list[KafkaRecord]) -> None:
+    def records(self, topic: str, partition: int, messages: Sequence[KafkaRecord]) -> None:
+        """Delivers records of a partition, in order of offset. What is not read here (any more) is ignored."""
         reader = self._topics.get(topic)
         if reader is None or reader.position(partition) is None:
             return
@@ -186,76 +89,108 @@ class Reader(ABC):
         self.positions[topic, partition] = reader.position(partition) or 0
         self._park(parked)
         self._after(reader, partition, messages)
+        self._release(reader, partition)
+
+    def reached_end(self, topic: str, partition: int, next_offset: int) -> None:
+        """A partition has been read to its end: there are no records before `next_offset` that did not arrive."""
+        reader = self._topics.get(topic)
+        if reader is None or reader.position(partition) is None:
+            return
+        reader.pass_holes(partition, next_offset)
+        self.positions[topic, partition] = reader.position(partition) or 0
+        self._at_end(reader, partition)
+        self._release(reader, partition)
+
+    def out_of_range(self, topic: str, partition: int, first: int, end: int) -> None:
+        """Kafka does not have the offset that a partition was to be read from: tells everybody for whom that is so.
+
+        Args:
+            first, end: the first offset that there is, and that of the next record.
+        """
+        reader = self._topics.get(topic)
+        if reader is None or reader.position(partition) is None:
+            return
+        level = set(reader.level_with(partition))
+        others: list[tuple[Subscription, int]] = []
+        for subscription in reader.takes_part(partition):
+            position = reader.detach(subscription, partition) or 0
+            # Whoever waits for records beyond the end goes on waiting; to have got further than the end is a loss.
+            if position < first and subscription.skips_gaps:
+                subscription.outbox.offer(Missing(subscription, partition, position, first))
+                others.append((subscription, first))
+            elif position < first or (position > end and subscription in level):
+                self._end(subscription, PositionGoneError(partition, position, first))
+            else:
+                others.append((subscription, position))
+        self._release(reader, partition)
+        for subscription, position in others:
+            self._again(subscription, partition, position, end)
+
+    def note_positions(self) -> None:
+        """Tells streams the positions of quiet and fully filtered partitions."""
+        for reader in self._topics.values():
+            reader.note_positions()
+
+    # ---- what the kinds of readers do
+
+    @abstractmethod
+    def _attach(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> None:
+        """See `attach`."""
+
+    @abstractmethod
+    def _after(self, reader: TopicReader, partition: int, messages: Sequence[KafkaRecord]) -> None:
+        """Called when records have been delivered."""
+
+    @abstractmethod
+    def _at_end(self, reader: TopicReader, partition: int) -> None:
+        """Called when everything that a partition holds has been delivered."""
+
+    @abstractmethod
+    def _again(self, subscription: Subscription, partition: int, start: int, end: int) -> None:
+        """Has a subscription that is attached nowhere served again from `start`; the partition ends at `end`."""
+
+    def _left(self, partition: Partition) -> None:  # noqa: B027 (as above)
+        """Called when a partition is not read here, any more or after all."""
+
+    # ---- for them
+
+    def _open(self, topic: str, partition: int, offset: int) -> None:
+        """Begins to read a partition at an offset."""
+        self._assignment.assign(topic, partition, offset)
+        reader = self._topics.get(topic)
+        if reader is None:
+            reader = self._topics[topic] = TopicReader(topic)
+        reader.open_partition(partition, offset)
+        self.positions[topic, partition] = offset
+        metrics.PARTITIONS.labels(self.name).set(len(self.positions))
+
+    def _release(self, reader: TopicReader, partition: int) -> None:
+        """Stops reading a partition if nobody uses it any more."""
+        if reader.position(partition) is None or not reader.is_idle(partition):
+            return
+        self._assignment.unassign(reader.topic, partition)
+        reader.close_partition(partition)
+        del self.positions[reader.topic, partition]
+        metrics.PARTITIONS.labels(self.name).set(len(self.positions))
+        if not reader.partitions:
+            del self._topics[reader.topic]
+        self._left((reader.topic, partition))
 
     @staticmethod
-    def _park(parked: list[Parked]) -> None:
+    def _park(parked: Iterable[Parked]) -> None:
+        """Lets subscriptions wait until their streams have room."""
         by_outbox: dict[Outbox, list[Parked]] = {}
         for one in parked:
             by_outbox.setdefault(one.subscription.outbox, []).append(one)
         for outbox, group in by_outbox.items():
             outbox.park(group)
 
-    def _event(self, message: Message) -> None:
-        error = message.error()
-        topic, partition = message.topic(), message.partition()
-        reader = self._topics.get(topic) if topic is not None else None
-        if error is None or reader is None or partition is None or reader.position(partition) is None:
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                log.warning("Kafka reports a problem", reader=self.name, problem=error.str())
-            return
-        if error.code() == KafkaError._PARTITION_EOF:
-            reader.pass_holes(partition, message.offset() or 0)
-            self.positions[reader.topic, partition] = reader.position(partition) or 0
-            self._at_end(reader, partition)
-        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            self._end_all(reader, partition)
-        else:
-            log.warning(
-                "Kafka reports a problem", reader=self.name, topic=topic, partition=partition, problem=error.str()
-            )
+    def _failed(self, subscriptions: Iterable[Subscription], error: Exception) -> None:
+        """Ends subscriptions that cannot be served because of a fault: better than to leave them silent."""
+        log.error("subscription cannot be served", reader=self.name, exc_info=error)
+        for subscription in subscriptions:
+            self._end(subscription, error)
 
-    def _end_all(self, reader: TopicReader, partition: int) -> None:
-        """The partition's position is not in Kafka: tells everybody for whom that is true (promise 3)."""
-        first: int | None = None
-        end: int | None = None
-        with contextlib.suppress(KafkaException):
-            first, end = self._consumer.get_watermark_offsets(TopicPartition(reader.topic, partition), timeout=2)
-        for subscription in reader.takes_part(partition):
-            position = reader.detach(subscription, partition) or 0
-            if first is None or end is None or position > end or (position < first and not subscription.skips_gaps):
-                subscription.outbox.offer(Ended(subscription, PositionGoneError(partition, position, first)))
-                continue
-            if position < first:
-                subscription.outbox.offer(Missing(subscription, partition, position, first))
-            self._resume(subscription, partition, max(position, first))
-        self._release(reader, partition)
-
-    def _open(self, topic: str, partition: int, offset: int) -> TopicReader:
-        """Begins to read a partition at an offset."""
-        reader = self._topics.get(topic)
-        if reader is None:
-            reader = self._topics[topic] = TopicReader(topic)
-        self._consumer.incremental_assign([TopicPartition(topic, partition, offset)])
-        reader.open_partition(partition, offset)
-        self.positions[topic, partition] = offset
-        metrics.PARTITIONS.labels(self.name).set(len(self.positions))
-        return reader
-
-    def _release(self, reader: TopicReader, partition: int) -> None:
-        """Stops reading a partition if nobody uses it any more."""
-        if reader.position(partition) is None or not reader.is_idle(partition):
-            return
-        self._consumer.incremental_unassign([TopicPartition(reader.topic, partition)])
-        reader.close_partition(partition)
-        del self.positions[reader.topic, partition]
-        metrics.PARTITIONS.labels(self.name).set(len(self.positions))
-        if not reader.partitions:
-            del self._topics[reader.topic]
-
-    def _note_positions(self) -> None:
-        now = time.monotonic()
-        if now < self._next_notes:
-            return
-        self._next_notes = now + self._progress_interval
-        for reader in self._topics.values():
-            reader.note_positions()
+    @staticmethod
+    def _end(subscription: Subscription, error: Exception) -> None:
+        subscription.outbox.offer(Ended(subscription, error))

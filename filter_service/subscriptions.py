@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from filter_service import metrics
-from filter_service.catch_up import CatchUpReaders
 from filter_service.config import FilterSettings
 from filter_service.errors import (
     DrainingError,
@@ -21,10 +20,10 @@ from filter_service.errors import (
 from filter_service.kafka_source import KafkaLookups
 from filter_service.language import InvalidSyntaxError, Rule, Selection, compile_fields, compile_where
 from filter_service.limit import Limit
-from filter_service.live_reader import LiveReader
 from filter_service.offsets import MissingRecords, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
+from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
@@ -99,26 +98,20 @@ class Subscriptions:
         settings: of the service.
         properties: librdkafka properties.
         lookups: to ask Kafka with.
+
+    Attributes:
+        failed: fails when a reader had to stop because of a fault; there from `start` on.
     """
+
+    failed: asyncio.Future[None]
+    _loop: asyncio.AbstractEventLoop
 
     def __init__(
         self, settings: FilterSettings, properties: Mapping[str, str | int | bool], lookups: KafkaLookups
     ) -> None:
         self._settings = settings
         self._lookups = lookups
-        self._catch_up = CatchUpReaders(
-            settings.filter_catch_up_readers,
-            properties,
-            settings.filter_batch_records,
-            settings.filter_progress_interval_sec,
-        )
-        self._live = LiveReader(
-            properties,
-            settings.filter_batch_records,
-            settings.filter_progress_interval_sec,
-            settings.filter_replay_bytes,
-            self._catch_up.attach,
-        )
+        self._readers = Readers(settings, properties, self._reader_died)
         self.catalog = TopicCatalog(
             lookups,
             settings.filter_metadata_interval_sec,
@@ -131,13 +124,20 @@ class Subscriptions:
 
     def start(self) -> None:
         """Starts the readers."""
-        self._live.start()
-        self._catch_up.start(self._live.positions, lambda s, p, at: self._live.attach(s, p, at, begin=at))
+        self._loop = asyncio.get_running_loop()
+        self.failed = self._loop.create_future()
+        self._readers.start()
 
     def stop(self) -> None:
         """Stops the readers; blocks until their threads have ended."""
-        self._live.stop()
-        self._catch_up.stop()
+        self._readers.stop()
+
+    def _reader_died(self, error: BaseException) -> None:
+        def fail() -> None:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+        self._loop.call_soon_threadsafe(fail)
 
     def stream(self, wake: Callable[[], None]) -> Stream:
         """A new stream; `wake` is called from any thread when its outbox has something."""
@@ -218,7 +218,7 @@ class Subscriptions:
             if found.stops is not None and offset >= found.stops[number]:
                 continue
             at_end = offset >= found.ends[number]
-            self._live.attach(subscription, number, offset, begin=found.ends[number] if at_end else None)
+            self._readers.attach(subscription, number, offset, begin=found.ends[number] if at_end else None)
         # Partitions that appeared while the offsets were being looked up.
         self._attach_new(subscription, request.partitions, count, self.catalog.count(request.topic))
 
@@ -229,8 +229,7 @@ class Subscriptions:
             return
         stream.limited -= subscription.limit is not None
         subscription.closed = True
-        self._live.forget(subscription)
-        self._catch_up.forget(subscription)
+        self._readers.forget(subscription)
         of_topic = self._of_topic[subscription.topic]
         del of_topic[subscription]
         if not of_topic:
@@ -248,7 +247,7 @@ class Subscriptions:
         """Lets subscriptions that were detached because the stream was full catch up, once it has drained."""
         for parked in stream.outbox.take_parked():
             if not parked.subscription.closed:
-                self._live.attach(parked.subscription, parked.partition, parked.position)
+                self._readers.attach(parked.subscription, parked.partition, parked.position)
 
     async def _check_topic(self, request: Request) -> None:
         """Whether the topic is the one that the request's positions belong to.
@@ -264,7 +263,7 @@ class Subscriptions:
     def _attach_new(self, subscription: Subscription, selection: PartitionSelection, known: int, now: int) -> None:
         for number in range(known, now):
             if selection.covers(number) and subscription.limit is None:
-                self._live.attach(subscription, number, 0, begin=0)
+                self._readers.attach(subscription, number, 0, begin=0)
 
     # ---- CatalogListener
 

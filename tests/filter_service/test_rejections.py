@@ -42,6 +42,14 @@ UNAVAILABLE = pb.Rejection(code=pb.REJECTION_CODE_UNAVAILABLE, reason="Server un
             ),
         ),
         (
+            errors.TopicReplacedError("admin.t"),
+            pb.Rejection(
+                code=pb.REJECTION_CODE_POSITION_GONE,
+                reason="topic admin.t was deleted since; positions in it are gone",
+                part=pb.REJECTED_PART_START,
+            ),
+        ),
+        (
             errors.SubscriptionIdError(3),
             pb.Rejection(code=pb.REJECTION_CODE_INVALID_SYNTAX, reason="subscription id 3 is in use on this session"),
         ),
@@ -68,6 +76,7 @@ def test_no_error_of_the_service_is_unforeseen() -> None:
         errors.InvalidSubscriptionError("topic", "a"),
         errors.SubscriptionIdError(0),
         errors.PositionGoneError(0, 0, None),
+        errors.TopicReplacedError("a"),
         errors.TooManySubscriptionsError(1),
         errors.DrainingError(),
     ]

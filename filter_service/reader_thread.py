@@ -1,0 +1,245 @@
+"""Runs a reader: a thread with a Kafka consumer of its own.
+
+What the consumer delivers and what others want (`command`) becomes calls of the reader, on this thread and between
+batches; the reader decides, see `reader`. Made by `readers`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar, cast
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from filter_service import metrics
+from filter_service.kafka_source import Partition, describe, open_consumer
+from filter_service.reader import Assignment, Reader
+from filter_service.stream_batch import KafkaRecord
+
+log = structlog.get_logger(__name__)
+
+IDLE_WAIT_SEC = 0.01
+"""How long a reader waits for a record before it looks for commands: what a new subscription waits at most."""
+WATERMARKS_TIMEOUT_SEC = 2.0
+"""How long a reader waits to be told what a partition still has, when it no longer has what was to be read."""
+METADATA_TIMEOUT_SEC = 2.0
+
+Command = Callable[[], None]
+R = TypeVar("R", bound=Reader)
+
+
+class ReaderThread(Generic[R]):
+    """A thread that owns one consumer and one reader.
+
+    Args:
+        name: of the thread.
+        make_reader: makes the reader, given what it assigns partitions with.
+        properties: librdkafka properties from `kafka_source.client_properties`.
+        batch_records: most records taken at a time.
+        progress_interval: seconds between position notes.
+        died: called from the thread when it cannot go on because of a fault.
+        overrides: librdkafka properties of this kind of reader.
+
+    Attributes:
+        reader: to be called from commands only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_reader: Callable[[Assignment], R],
+        properties: Mapping[str, str | int | bool],
+        batch_records: int,
+        progress_interval: float,
+        died: Callable[[BaseException], None],
+        **overrides: str | int | bool,
+    ) -> None:
+        self._batch_records = batch_records
+        self._progress_interval = progress_interval
+        self._next_notes = 0.0
+        self._died = died
+        self._batch_seconds = metrics.BATCH_SECONDS.labels(name)
+        self._records_read = metrics.RECORDS_READ.labels(name)
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._consumer: Consumer = open_consumer(properties, **overrides)
+        self._partitions = _ConsumerAssignment(self._consumer, f"{name}-metadata")
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.reader = make_reader(self._partitions)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread and closes the consumer; blocks until it is done."""
+
+        def stop() -> None:
+            self._stopping = True
+
+        self.command(stop)
+        self._thread.join()
+
+    def command(self, command: Command) -> None:
+        """Has `command` run on the thread, between two batches. Any thread."""
+        self._commands.put(command)
+
+    # ---- on the thread
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._execute_commands()
+                if self.reader.positions and not self._stopping:
+                    self._consume()
+                    self._note_positions()
+        except BaseException as error:
+            log.critical("reader died", reader=self.reader.name, exc_info=True)
+            self._died(error)
+        finally:
+            self._partitions.close()
+            self._consumer.close()
+
+    def _execute_commands(self) -> None:
+        """Runs what is queued; waits for something to do when nothing is read."""
+        may_wait = not self.reader.positions
+        while not self._stopping:
+            try:
+                command = self._commands.get(block=may_wait)
+            except queue.Empty:
+                break
+            may_wait = False
+            try:
+                command()
+            except Exception:  # one subscription's trouble stays its own
+                log.exception("command failed", reader=self.reader.name)
+        self.reader.settle()
+
+    def _consume(self) -> None:
+        messages = self._consumer.consume(1, IDLE_WAIT_SEC)
+        if not messages:
+            return
+        if self._batch_records > 1:
+            messages += self._consumer.consume(self._batch_records - 1, 0)
+        started = time.perf_counter()
+        self._read(messages)
+        self._batch_seconds.observe(time.perf_counter() - started)
+        self._records_read.inc(len(messages))
+
+    def _read(self, messages: list[Message]) -> None:
+        """Tells the reader, partition by partition."""
+        # However they are mixed: with many partitions every fetch brings a few records of each, and to deliver a batch
+        # costs more than to deliver a record.
+        runs: dict[Partition, list[KafkaRecord]] = {}
+        events: list[Message] = []
+        ends: dict[Partition, Message] = {}
+        begin, total = 0, len(messages)
+        while begin < total:
+            first = messages[begin]
+            topic, partition, error = first.topic(), first.partition(), first.error()
+            end = begin + 1
+            if topic is None or partition is None or (error is not None and error.code() != KafkaError._PARTITION_EOF):
+                events.append(first)
+            elif error is not None:
+                ends[topic, partition] = first
+            else:
+                while end < total:
+                    message = messages[end]
+                    if message.partition() != partition or message.error() is not None or message.topic() != topic:
+                        break
+                    end += 1
+                run = cast(list[KafkaRecord], messages[begin:end])
+                if (topic, partition) in runs:
+                    runs[topic, partition] += run
+                else:
+                    runs[topic, partition] = run
+                # More has come since: it was not the end.
+                ends.pop((topic, partition), None)
+            begin = end
+        for (topic, partition), run in runs.items():
+            self.reader.records(topic, partition, run)
+        for event in (*ends.values(), *events):
+            self._event(event)
+
+    def _event(self, message: Message) -> None:
+        error, topic, partition = message.error(), message.topic(), message.partition()
+        code = None if error is None else error.code()
+        if topic is None or partition is None or (topic, partition) not in self.reader.positions:
+            if code != KafkaError._PARTITION_EOF:
+                log.warning("Kafka reports a problem", reader=self.reader.name, problem=str(error))
+        elif code == KafkaError._PARTITION_EOF:
+            self.reader.reached_end(topic, partition, message.offset() or 0)
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            self._out_of_range(topic, partition)
+        else:
+            log.warning(
+                "Kafka reports a problem",
+                reader=self.reader.name,
+                topic=topic,
+                partition=partition,
+                problem=str(error),
+            )
+
+    def _out_of_range(self, topic: str, partition: int) -> None:
+        try:
+            first, end = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=WATERMARKS_TIMEOUT_SEC
+            )
+        except KafkaException as error:
+            # Nobody knows what is left. Reading there again gives the same error again when Kafka is back.
+            log.warning("Kafka does not say what it has", topic=topic, partition=partition, problem=describe(error))
+            self._partitions.unassign(topic, partition)
+            self._partitions.assign(topic, partition, self.reader.positions[topic, partition])
+        else:
+            self.reader.out_of_range(topic, partition, first, end)
+
+    def _note_positions(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_notes:
+            self._next_notes = now + self._progress_interval
+            self.reader.note_positions()
+
+
+class _ConsumerAssignment:
+    """The partitions of a consumer.
+
+    A consumer that is assigned a partition of a topic it does not know asks who leads it only once a second. So the
+    first time a partition is assigned, the consumer is made to ask at once: on a thread of its own, since nobody else
+    shall wait for the answer.
+
+    Args:
+        consumer: used by its thread, and here for metadata.
+        thread_name: of the thread that asks.
+    """
+
+    def __init__(self, consumer: Consumer, thread_name: str) -> None:
+        self._consumer = consumer
+        self._known: set[Partition] = set()
+        self._asking: set[str] = set()
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix=thread_name)
+
+    def assign(self, topic: str, partition: int, offset: int) -> None:
+        self._consumer.incremental_assign([TopicPartition(topic, partition, offset)])
+        if (topic, partition) not in self._known:
+            self._known.add((topic, partition))
+            if topic not in self._asking:
+                self._asking.add(topic)
+                self._asker.submit(self._ask, topic)
+
+    def unassign(self, topic: str, partition: int) -> None:
+        self._consumer.incremental_unassign([TopicPartition(topic, partition)])
+
+    def close(self) -> None:
+        """To be called before the consumer is closed."""
+        self._asker.shutdown(cancel_futures=True)
+
+    def _ask(self, topic: str) -> None:
+        self._asking.discard(topic)  # what is assigned from now on may not be in the answer
+        with contextlib.suppress(KafkaException):
+            self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_SEC)

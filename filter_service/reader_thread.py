@@ -134,22 +134,38 @@ class ReaderThread(Generic[R]):
 
     def _read(self, messages: list[Message]) -> None:
         """Tells the reader, partition by partition."""
+        # However they are mixed: with many partitions every fetch brings a few records of each, and to deliver a batch
+        # costs more than to deliver a record.
+        runs: dict[Partition, list[KafkaRecord]] = {}
+        events: list[Message] = []
+        ends: dict[Partition, Message] = {}
         begin, total = 0, len(messages)
         while begin < total:
             first = messages[begin]
-            topic, partition = first.topic(), first.partition()
+            topic, partition, error = first.topic(), first.partition(), first.error()
             end = begin + 1
-            if first.error() is not None:
-                self._event(first)
+            if topic is None or partition is None or (error is not None and error.code() != KafkaError._PARTITION_EOF):
+                events.append(first)
+            elif error is not None:
+                ends[topic, partition] = first
             else:
                 while end < total:
                     message = messages[end]
                     if message.partition() != partition or message.error() is not None or message.topic() != topic:
                         break
                     end += 1
-                if topic is not None and partition is not None:
-                    self.reader.records(topic, partition, cast(list[KafkaRecord], messages[begin:end]))
+                run = cast(list[KafkaRecord], messages[begin:end])
+                if (topic, partition) in runs:
+                    runs[topic, partition] += run
+                else:
+                    runs[topic, partition] = run
+                # More has come since: it was not the end.
+                ends.pop((topic, partition), None)
             begin = end
+        for (topic, partition), run in runs.items():
+            self.reader.records(topic, partition, run)
+        for event in (*ends.values(), *events):
+            self._event(event)
 
     def _event(self, message: Message) -> None:
         error, topic, partition = message.error(), message.topic(), message.partition()

@@ -146,7 +146,7 @@ class LoadClient:
         path.write_text("".join(f"{target}\n" for target in targets))
         self._say(f"open {count} {at_once} {tag} {path}")
 
-    def wait_open(self, timeout_sec: float = 120.0) -> Opening:
+    def wait_open(self, timeout_sec: float = 600.0) -> Opening:
         """Waits until all sockets are open.
 
         Raises:

@@ -64,7 +64,7 @@ class Change:
 
     Attributes:
         ratio: median now / median then; above 1 is better when `better` is HIGHER.
-        is_clear: whether the spreads of both do not touch: less may be chance.
+        is_clear: whether both were measured several times and their spreads do not touch: less may be chance.
     """
 
     ratio: float
@@ -76,7 +76,9 @@ def compare(now: Measurement, then: Measurement) -> Change | None:
     """How a figure has changed; None when there is nothing to divide by."""
     if then.median == 0:
         return None
-    is_clear = now.spread[0] > then.spread[1] or now.spread[1] < then.spread[0]
+    # A single run has no spread that could say how much is chance.
+    has_spread = len(now.values) > 1 and len(then.values) > 1
+    is_clear = has_spread and (now.spread[0] > then.spread[1] or now.spread[1] < then.spread[0])
     is_better = now.median > then.median if now.better is Better.HIGHER else now.median < then.median
     return Change(now.median / then.median, is_clear, is_better)
 

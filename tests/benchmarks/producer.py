@@ -5,8 +5,8 @@ Two ways:
 
 * `commit`: `records` are written in one transaction. Readers of committed data (the filter service) see none of them
   until the line `commit` comes, and then all at once: the live path at full speed, with no producer beside it.
-* `pace`: `records` are written at `rate` per second, each with the time at which it is handed to the client library
-  in it; rate 0: as fast as possible.
+* `pace`: `records` are written at `rate` per second, up to 5,000 a second each with the time at which it is handed to
+  the client library in it; rate 0: as fast as possible.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ _FLUSH_SEC = 120.0
 _AT_ONCE = 2000
 """Records per call of `produce_batch`."""
 
+_HIGHEST_TIMED_RATE = 5000
+"""Records a second up to which each is written by itself, with the time in it; beyond, latency is not measured."""
+
+_TICK_SEC = 0.002
+
 
 def _producer(bootstrap: str, **settings: Any) -> Producer:
     own = {name.replace("_", "."): value for name, value in settings.items()}
@@ -40,12 +45,44 @@ def _producer(bootstrap: str, **settings: Any) -> Producer:
     )
 
 
+def _pool() -> list[dict[str, Any]]:
+    """Records to be written again and again: making each anew would cost as much as sending it."""
+    return [{"value": record(number)} for number in range(max(_AT_ONCE, STEPS))]
+
+
 def _write_all(producer: Producer, topic: str, count: int, partitions: int) -> None:
-    # The same records again and again: making each anew would cost as much as sending it.
-    pool = [{"value": record(number)} for number in range(max(_AT_ONCE, STEPS))]
+    pool = _pool()
     for begin in range(0, count, len(pool)):
         batch = pool if count - begin >= len(pool) else pool[: count - begin]
         producer.produce_batch(topic, batch, partition=begin // len(pool) % partitions)
+        producer.poll(0)
+
+
+def _write_in_ticks(producer: Producer, topic: str, count: int, rate: float, partitions: int) -> None:
+    """Writes what is due, every few milliseconds: one record at a time would cost a core."""
+    pool = _pool()
+    began = time.monotonic()
+    written = ticks = 0
+    while written < count:
+        time.sleep(_TICK_SEC)
+        due = min(count, int((time.monotonic() - began) * rate))
+        while written < due:
+            begin = written % len(pool)
+            batch = pool[begin : begin + due - written]
+            producer.produce_batch(topic, batch, partition=ticks % partitions)
+            written += len(batch)
+        producer.poll(0)
+        ticks += 1
+
+
+def _write_one_by_one(producer: Producer, topic: str, count: int, first: int, rate: float, partitions: int) -> None:
+    """Writes each record when it is due, with the time in it."""
+    began = time.monotonic()
+    for number in range(first, first + count):
+        due = began + (number - first) / rate
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(left)
+        producer.produce(topic, record(number, time.monotonic_ns() // 1000), partition=number % partitions)
         producer.poll(0)
 
 
@@ -84,13 +121,10 @@ def _pace(order: dict[str, Any]) -> None:
     began = time.monotonic()
     if not rate:
         _write_all(producer, topic, count, partitions)
+    elif rate > _HIGHEST_TIMED_RATE:
+        _write_in_ticks(producer, topic, count, rate, partitions)
     else:
-        for number in range(first, first + count):
-            due = began + (number - first) / rate
-            while (left := due - time.monotonic()) > 0:
-                time.sleep(left)
-            producer.produce(topic, record(number, time.monotonic_ns() // 1000), partition=number % partitions)
-            producer.poll(0)
+        _write_one_by_one(producer, topic, count, first, rate, partitions)
     _flush(producer)
     _say(event="done", seconds=time.monotonic() - began)
 

@@ -32,7 +32,7 @@ def _row(one: Measurement, former: Measurement | None) -> tuple[str, ...]:
         before = number(former.median)
         found = compare(one, former)
         if found is not None:
-            verdict = ("better" if found.is_better else "worse") if found.is_clear else "within the spread"
+            verdict = ("better" if found.is_better else "worse") if found.is_clear else "or chance"
             change = f"x {found.ratio:.2f} {verdict}"
     return (one.title, f"{number(one.median)} {one.unit}", spread, goal, _VERDICTS[one.is_met], before, change)
 

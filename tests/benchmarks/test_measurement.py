@@ -41,6 +41,9 @@ def test_a_change_is_clear_only_when_the_spreads_do_not_touch() -> None:
     chance = compare(Measurement("a", "a", "s", [9, 12, 13], Better.LOWER), then)
     assert chance is not None
     assert not chance.is_clear
+    single = compare(Measurement("a", "a", "s", [1], Better.LOWER), then)
+    assert single is not None
+    assert not single.is_clear
 
 
 def test_the_table_shows_missed_goals_and_the_former_run() -> None:

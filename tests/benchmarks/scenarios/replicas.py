@@ -12,8 +12,8 @@ from tests.benchmarks.system import System, target
 from tests.benchmarks.usage import CpuMeter
 
 _PARTITIONS = 8
-_RATE = 20_000
-_SOCKETS = 20
+_RATE = 50_000
+_SOCKETS = 5
 _HALVED = 0.6
 """Of one replica's CPU time is what each of two may need: half of it, and something for being there."""
 

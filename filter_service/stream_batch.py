@@ -12,10 +12,10 @@ from typing import Protocol
 import structlog
 
 from filter_service import metrics
+from filter_service.matching import RuleEntry
 from filter_service.outbox import Batch, Metadata, Outbox
 from filter_service.projection import Projection
 from filter_service.record import Record
-from filter_service.rule_index import RuleEntry
 from filter_service.subscription import Subscription
 
 log = structlog.get_logger(__name__)

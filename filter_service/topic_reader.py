@@ -19,10 +19,10 @@ import orjson
 import structlog
 
 from filter_service import metrics
+from filter_service.matching import RuleEntry, RuleIndex
 from filter_service.outbox import Outbox, Parked, PositionNote
 from filter_service.projection import Projection
 from filter_service.record import Record, parse
-from filter_service.rule_index import RuleEntry, RuleIndex
 from filter_service.stream_batch import KafkaRecord, Matched, Member, Outlet, Projector, Stream, projectors
 from filter_service.subscription import Subscription
 from runtime.grpc_server import MESSAGE_SIZE_LIMIT

@@ -53,13 +53,19 @@ def find(document: object, path: tuple[str, ...]) -> object:
         if type(value) is dict:
             value = value.get(step, MISSING)
         elif type(value) is list:
-            if _INDEX.fullmatch(step) is None or (index := int(step)) >= len(value):
+            index = element_index(step)
+            if index is None or index >= len(value):
                 return MISSING
             value = value[index]
         else:
             return MISSING
     kind = type(value)
     return MISSING if kind is dict or kind is list else value
+
+
+def element_index(step: str) -> int | None:
+    """The index of the array element that a step of a path addresses; None when it can only be a name."""
+    return None if _INDEX.fullmatch(step) is None else int(step)
 
 
 def numeric(value: object) -> float | None:

@@ -1,0 +1,264 @@
+"""Numbers and texts by themselves: `eq` and `neq`, `in` and `nin`.
+
+A column keeps, for each distinct number or text, the slots that want it to be there and those that want it not to be.
+One look-up (`NumberColumn`) or one search (`TextColumn`) per record finds all that are there, and only these count.
+
+Used by `rule_index` and `blocks`, on the reader's thread.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from filter_service import values
+from filter_service.matching.columns import BITS, NOTHING, Column, Share
+from filter_service.matching.paths import Path
+from filter_service.matching.substrings import SubstringSearch
+from filter_service.matching.terms import Keys
+
+_MOST_GUESSED = 4
+"""Keys of a term that are looked at to guess its likelihood."""
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 256, 64
+"""Texts, and their letters, whose search is remembered: values like `ok` and `failed` come again and again."""
+
+
+class _Key:
+    """A number or text.
+
+    Attributes:
+        wanted, unwanted: for each block the slots that want it to be there, or not to be.
+        reach: the blocks of `wanted`.
+    """
+
+    __slots__ = ("reach", "unwanted", "wanted")
+
+    def __init__(self) -> None:
+        self.reach = 0
+        self.wanted = NOTHING
+        self.unwanted = NOTHING
+
+
+class _TextKey(_Key):
+    """A text, and the `Needle` for it."""
+
+    __slots__ = ("anchor", "offset", "text")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.anchor: Any = None
+        self.offset = 0
+
+
+K = TypeVar("K", bound=_Key)
+
+
+class KeyColumn(Column[Keys], Generic[K]):
+    """The numbers or texts of a path.
+
+    Attributes:
+        hits: after `look`: for each block, slots that pass in spite of `Share.wanted`.
+        misses: after `look`: for each block, slots that fail.
+    """
+
+    __slots__ = ("_keys", "hits", "misses")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._keys: dict[float | str, K] = {}
+        self.hits = NOTHING
+        self.misses = NOTHING
+
+    def add(self, share: Share, slot: int, term: Keys) -> None:
+        """See `Column`."""
+        bit = BITS[slot]
+        self.terms += 1
+        share.used |= bit
+        if term.wanted:
+            share.wanted |= bit
+            share.needed |= bit
+        for name in term.wanted:
+            key = self._key(name)
+            key.wanted = _with(key.wanted, share.number, bit)
+            key.reach |= share.bit
+        for name in term.unwanted:
+            key = self._key(name)
+            key.unwanted = _with(key.unwanted, share.number, bit)
+
+    def remove(self, share: Share, slot: int, term: Keys) -> None:
+        """See `Column`."""
+        bit = BITS[slot]
+        self.terms -= 1
+        share.used ^= bit
+        if term.wanted:
+            share.wanted ^= bit
+            share.needed ^= bit
+        for name in term.wanted:
+            key = self._keys[name]
+            key.wanted = _without(key.wanted, share.number, bit)
+            if share.number not in key.wanted:
+                key.reach ^= share.bit
+            self._drop_if_unused(name, key)
+        for name in term.unwanted:
+            key = self._keys[name]
+            key.unwanted = _without(key.unwanted, share.number, bit)
+            self._drop_if_unused(name, key)
+
+    def likelihood(self, term: Keys) -> float:
+        """By how many of the rules want one of the keys, as if the records were like the rules."""
+        if not term.wanted:
+            return 1.0
+        keys = [self._keys[name] for name in term.wanted[:_MOST_GUESSED] if name in self._keys]
+        return min(1.0, sum([bits.bit_count() for key in keys for bits in key.wanted.values()]) / (self.terms + 1))
+
+    def place(self, term: Keys) -> float | str:
+        """See `Column`."""
+        return (term.wanted or term.unwanted)[0]
+
+    def _new_share(self, number: int) -> Share:
+        return Share(number)
+
+    def _key(self, name: float | str) -> K:
+        key = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = self._new_key(name)
+        return key
+
+    @abstractmethod
+    def _new_key(self, name: Any) -> K: ...
+
+    def _drop_if_unused(self, name: float | str, key: K) -> None:
+        if not key.wanted and not key.unwanted:
+            del self._keys[name]
+
+
+class NumberColumn(KeyColumn[_Key]):
+    """Numbers that values must, or must not, be equal to."""
+
+    __slots__ = ("_unwanting",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._unwanting: dict[int, int] = {}  # for each block, the slots that want any number but some
+
+    def look(self, value: object) -> int:
+        """See `Column`."""
+        number = value if type(value) is float else values.numeric(value)
+        if number is None:
+            self.hits = NOTHING
+            self.misses = self._unwanting
+            return self.open
+        key = self._keys.get(number)
+        if key is None:
+            self.hits = self.misses = NOTHING
+            return self.open
+        self.hits = key.wanted
+        self.misses = key.unwanted
+        return key.reach | self.open
+
+    def add(self, share: Share, slot: int, term: Keys) -> None:
+        """See `Column`."""
+        super().add(share, slot, term)
+        if not term.wanted:
+            share.needed |= BITS[slot]
+            self._unwanting[share.number] = self._unwanting.get(share.number, 0) | BITS[slot]
+
+    def remove(self, share: Share, slot: int, term: Keys) -> None:
+        """See `Column`."""
+        super().remove(share, slot, term)
+        if not term.wanted:
+            share.needed ^= BITS[slot]
+            self._unwanting = _without(self._unwanting, share.number, BITS[slot]) or {}
+
+    def _new_key(self, name: float) -> _Key:
+        return _Key()
+
+
+class TextColumn(KeyColumn[_TextKey]):
+    """Texts that the texts of values must, or must not, contain."""
+
+    __slots__ = ("_remembered", "_search")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._search: SubstringSearch[_TextKey] = SubstringSearch()
+        self._remembered: dict[str, tuple[dict[int, int], dict[int, int], int]] = {}
+
+    def look(self, value: object) -> int:
+        """See `Column`."""
+        text = value if type(value) is str else values.text(value)
+        if text is None:
+            self.hits = self.misses = NOTHING
+            return self.open
+        known = self._remembered.get(text)
+        if known is None:
+            known = self._find(text)
+        self.hits, self.misses, reach = known
+        return reach | self.open
+
+    def add(self, share: Share, slot: int, term: Keys) -> None:
+        """See `Column`."""
+        self._remembered.clear()
+        super().add(share, slot, term)
+
+    def remove(self, share: Share, slot: int, term: Keys) -> None:
+        """See `Column`."""
+        self._remembered.clear()
+        super().remove(share, slot, term)
+
+    def _find(self, text: str) -> tuple[dict[int, int], dict[int, int], int]:
+        """What `look` finds for a text; the blocks that are reached at last."""
+        found = self._search.find(text)
+        if not found:
+            known = (NOTHING, NOTHING, 0)
+        elif len(found) == 1:
+            known = (found[0].wanted, found[0].unwanted, found[0].reach)
+        else:
+            known = _together(found)
+        if len(text) <= _LONGEST_REMEMBERED:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[text] = known
+        return known
+
+    def _new_key(self, name: str) -> _TextKey:
+        key = _TextKey(name)
+        self._search.add(key)
+        return key
+
+    def _drop_if_unused(self, name: float | str, key: _TextKey) -> None:
+        if not key.wanted and not key.unwanted:
+            del self._keys[name]
+            self._search.remove(key)
+
+
+def _together(keys: Sequence[_Key]) -> tuple[dict[int, int], dict[int, int], int]:
+    """`wanted`, `unwanted` and `reach` of keys that are there at once."""
+    wanted: dict[int, int] = {}
+    unwanted: dict[int, int] = {}
+    reach = 0
+    for key in keys:
+        reach |= key.reach
+        for number, bits in key.wanted.items():
+            wanted[number] = wanted.get(number, 0) | bits
+        for number, bits in key.unwanted.items():
+            unwanted[number] = unwanted.get(number, 0) | bits
+    return wanted, unwanted, reach
+
+
+def _with(slots: dict[int, int], number: int, bit: int) -> dict[int, int]:
+    """Slots by block, with one more."""
+    if not slots:  # it may be NOTHING
+        return {number: bit}
+    slots[number] = slots.get(number, 0) | bit
+    return slots
+
+
+def _without(slots: dict[int, int], number: int, bit: int) -> dict[int, int]:
+    """Slots by block, with one less."""
+    slots[number] ^= bit
+    if not slots[number]:
+        del slots[number]
+    return slots or NOTHING

@@ -1,0 +1,177 @@
+"""The rule index against rules asked one by one, while rules come and go.
+
+That a single rule matches what the contract says is shown in `test_language`; here `Rule.matches` is the oracle.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from filter_service.language import (
+    BooleanCondition,
+    Condition,
+    NumericCondition,
+    NumericOperator,
+    Rule,
+    TextCondition,
+    compile_where,
+)
+from filter_service.matching import RuleIndex
+from tests.properties import strategies
+
+
+class Watched:
+    """A rule index, and beside it what was added to it."""
+
+    def __init__(self) -> None:
+        self.index: RuleIndex[int] = RuleIndex()
+        self.members: dict[Rule, list[int]] = defaultdict(list)
+        self.added = 0
+
+    def add(self, rule: Rule) -> None:
+        self.added += 1
+        self.index.add(rule, self.added)
+        self.members[rule].append(self.added)
+
+    def remove(self, rule: Rule, member: int) -> None:
+        self.index.remove(rule, member)
+        self.members[rule].remove(member)
+        if not self.members[rule]:
+            del self.members[rule]
+
+    def check(self, document: Any) -> None:
+        assert len(self.index) == len(self.members)
+        found = {entry.rule: sorted(entry.members) for entry in self.index.match(document)}
+        assert found == {rule: members for rule, members in self.members.items() if rule.matches(document)}
+
+
+class FewRules(RuleBasedStateMachine):
+    """Rules and documents of every form."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.watched = Watched()
+        self.documents: list[Any] = [{"a": 5}]
+
+    @rule(where=strategies.wheres)
+    def add(self, where: str) -> None:
+        self.watched.add(compile_where(where))
+
+    @rule(data=st.data())
+    def add_equal(self, data: st.DataObject) -> None:
+        if self.watched.members:
+            self.watched.add(data.draw(st.sampled_from(list(self.watched.members))))
+
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        if self.watched.members:
+            chosen = data.draw(st.sampled_from(list(self.watched.members)))
+            self.watched.remove(chosen, data.draw(st.sampled_from(self.watched.members[chosen])))
+
+    @rule(document=strategies.documents)
+    def look(self, document: Any) -> None:
+        self.documents.append(document)
+
+    @invariant()
+    def agrees(self) -> None:
+        for document in self.documents[-5:]:
+            self.watched.check(document)
+
+
+FewRules.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+TestFewRules = FewRules.TestCase
+
+
+_CHECKED = 0.005
+"""Chance of a check after a change of many rules: each asks all rules one by one."""
+
+PATHS = (("n",), ("m",), ("text",), ("deep", "0", "n"), ("deep", "1", "text"), ("only", "here"))
+
+
+def _number(draw: random.Random, spread: int) -> float:
+    return round(draw.uniform(0, spread), draw.choice((0, 0, 3)))
+
+
+def _text(draw: random.Random, spread: int) -> str:
+    letters = "ab" if spread < 50 else "abcdefgé𝄞"
+    return "".join(draw.choices(letters, k=draw.randint(0, 8)))
+
+
+def _conditions(draw: random.Random, spread: int) -> list[Condition]:
+    path = draw.choice(PATHS)
+    kind = draw.randrange(5)
+    if kind == 0:
+        return [NumericCondition(path, draw.choice(list(NumericOperator)), _number(draw, spread))]
+    if kind == 1:
+        low, high = sorted((_number(draw, spread), _number(draw, spread)))
+        return [
+            NumericCondition(path, draw.choice((NumericOperator.GT, NumericOperator.GTE)), low),
+            NumericCondition(path, draw.choice((NumericOperator.LT, NumericOperator.LTE)), high),
+        ]
+    if kind == 2:
+        low = _number(draw, spread)
+        return [
+            NumericCondition(path, NumericOperator.GTE, low),
+            NumericCondition(path, NumericOperator.LT, low + draw.uniform(0, spread / 100)),
+        ]
+    if kind == 3:
+        items = tuple(sorted({_text(draw, spread) for _ in range(draw.randint(1, 3))}))
+        return [TextCondition(path, draw.random() < 0.2, items)]
+    return [BooleanCondition(path, draw.random() < 0.5)]
+
+
+def _rule(draw: random.Random, spread: int) -> Rule:
+    conditions = [condition for _ in range(draw.choice((0, 1, 1, 2, 2, 3))) for condition in _conditions(draw, spread)]
+    return Rule.of(conditions)
+
+
+def _scalar(draw: random.Random, spread: int) -> object:
+    return draw.choice(
+        (
+            _number(draw, spread),
+            draw.randrange(spread),
+            str(draw.randrange(spread)),
+            "".join(_text(draw, spread) for _ in range(draw.choice((1, 2, 300)))),
+            draw.random() < 0.5,
+            None,
+        )
+    )
+
+
+def _document(draw: random.Random, spread: int) -> dict[str, object]:
+    document: dict[str, object] = {name: _scalar(draw, spread) for name in ("n", "m", "text", "other")}
+    document["deep"] = [{"n": _scalar(draw, spread)}, {"text": _scalar(draw, spread)}][: draw.randrange(3)]
+    if draw.random() < 0.2:
+        document["only"] = {"here": _scalar(draw, spread)}
+    return {name: value for name, value in document.items() if draw.random() < 0.9}
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    spread=st.sampled_from((2, 10, 100, 10_000)),
+    sizes=st.lists(st.integers(0, 2500), min_size=1, max_size=4),
+)
+@settings(max_examples=25)
+def test_many_rules_match_as_each_alone(seed: int, spread: int, sizes: list[int]) -> None:
+    """Thousands of rules that come and go match what each of them matches."""
+    draw = random.Random(seed)
+    watched = Watched()
+    for size in sizes:
+        shuffled = draw.sample(list(watched.members), len(watched.members))
+        for chosen in shuffled[size:]:
+            for member in list(watched.members[chosen]):
+                watched.remove(chosen, member)
+            if draw.random() < _CHECKED:
+                watched.check(_document(draw, spread))
+        for _ in range(size - len(watched.members)):
+            watched.add(_rule(draw, spread))
+            if draw.random() < _CHECKED:
+                watched.check(_document(draw, spread))
+        for _ in range(10):
+            watched.check(_document(draw, spread))

@@ -14,7 +14,6 @@ from filter_service.matching.keys import KeyColumn
 from filter_service.matching.paths import Path
 from filter_service.matching.ranges import RangeColumn, RangeShare
 from filter_service.matching.terms import Term
-from filter_service.matching.truths import TruthColumn, TruthShare
 
 
 class Shape:
@@ -46,18 +45,18 @@ class _Plan:
 
     Attributes:
         bits: the slots whose rules need no path that such records lack.
-        tables: columns with tables, the block's table, and the slots that pass whatever it says.
-        keys: columns of keys, and the slots that pass whatever hits.
-        ranges: the columns of ranges among `tables`.
+        columns: what to ask, and the slots that pass whatever hits.
+        keys: the columns of keys among them.
+        ranges: the columns of ranges among them, and the block's share.
     """
 
-    __slots__ = ("bits", "keys", "ranges", "tables")
+    __slots__ = ("bits", "columns", "keys", "ranges")
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
-        self.tables: list[tuple[RangeColumn | TruthColumn, list[int], int]] = []
-        self.keys: list[tuple[KeyColumn[Any], int]] = []
-        self.ranges: list[RangeColumn] = []
+        self.columns: list[tuple[Column[Any], int]] = []
+        self.keys: list[KeyColumn] = []
+        self.ranges: list[tuple[RangeColumn, RangeShare]] = []
 
 
 class Block:
@@ -187,29 +186,26 @@ class Block:
         plan = self._plans.get(shape) or self._plan(shape)
         number = self.number
         bits = plan.bits
-        for column, table, passing in plan.tables:
-            bits &= table[column.state] | passing
-        if not bits:
-            return
-        for keys, passing in plan.keys:
-            bits &= keys.hits.get(number, 0) | passing
-            if keys.misses:
-                bits ^= bits & keys.misses.get(number, 0)
-        if not bits:
-            return
-        doubtful = self._checked
-        for ranges in plan.ranges:
-            doubtful |= ranges.doubtful.get(number, 0)
+        for column, passing in plan.columns:
+            bits &= column.hits.get(number, 0) | passing
+            if not bits:
+                return
+        for keys in plan.keys:
+            if number in keys.misses:
+                bits &= ~keys.misses[number]
+        for ranges, share in plan.ranges:
+            doubtful = ranges.doubts.get(number, 0) & bits
+            if doubtful:
+                bits = ranges.compare(share, bits, doubtful)
         entries = self._entries
-        doubtful &= bits
-        if doubtful:
-            bits ^= doubtful
-            while doubtful:
-                slot = doubtful.bit_length()
-                doubtful ^= BITS[slot]
-                entry = entries[slot]
-                if entry.holds(document):
-                    matching.append(entry)
+        unsure = bits & self._checked
+        bits ^= unsure
+        while unsure:
+            slot = unsure.bit_length()
+            unsure ^= BITS[slot]
+            entry = entries[slot]
+            if entry.holds(document):
+                matching.append(entry)
         while bits:
             slot = bits.bit_length()
             bits ^= BITS[slot]
@@ -228,15 +224,15 @@ class Block:
         plan = self._plans[shape] = _Plan(self._provided([share.needed for _, share in present]))
         for column, share in present:
             passing = self._live ^ share.wanted
+            plan.columns.append((column, passing))
             if isinstance(column, KeyColumn):
-                plan.keys.append((column, passing))
-            elif isinstance(column, (RangeColumn, TruthColumn)) and isinstance(share, (RangeShare, TruthShare)):
-                plan.tables.append((column, share.table, passing))
-                if isinstance(column, RangeColumn):
-                    plan.ranges.append(column)
+                plan.keys.append(column)
+            elif isinstance(column, RangeColumn) and isinstance(share, RangeShare):
+                plan.ranges.append((column, share))
             if not passing and column not in self._closed:
                 self._closed.add(column)
                 column.open ^= self.bit
+        plan.columns.sort(key=lambda asked: asked[1].bit_count())  # the rest is not asked once no slot is left
         if not plan.bits:
             shape.alive &= ~self.bit
         return plan

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from filter_service.matching.paths import Path
@@ -69,9 +69,10 @@ class Column(ABC, Generic[T]):
         blocks: those that have a share.
         open: blocks that may have matches even if the column finds nothing for them. The others, all of whose slots
             are `wanted` here, are its complement.
+        hits: after `look`: for each block, slots that pass in spite of `Share.wanted`.
     """
 
-    __slots__ = ("blocks", "open", "path", "serial", "shares", "terms")
+    __slots__ = ("blocks", "hits", "open", "path", "serial", "shares", "terms")
     _serials = itertools.count()
 
     def __init__(self, path: Path) -> None:
@@ -80,6 +81,7 @@ class Column(ABC, Generic[T]):
         self.terms = 0
         self.blocks = 0
         self.open = ~0
+        self.hits: Mapping[int, int] = NOTHING
         self.shares: dict[int, Any] = {}
 
     @abstractmethod
@@ -125,10 +127,6 @@ class Column(ABC, Generic[T]):
         for slot, term in terms:
             self.add(new, slot, term)
             self.remove(old, slot, term)
-
-    def holds(self, term: T) -> bool:
-        """Whether a record that the column has looked at, and that may pass a term, passes it."""
-        return True
 
     @abstractmethod
     def likelihood(self, term: T) -> float:

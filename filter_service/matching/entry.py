@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from filter_service import values
 from filter_service.language import Condition, Rule
-from filter_service.matching.terms import Range, Term
+from filter_service.matching.terms import Term
 
 if TYPE_CHECKING:
     from filter_service.matching.blocks import Block
@@ -45,10 +45,5 @@ class RuleEntry(Generic[M]):
         self.key: tuple[int | float | str, ...] = ()
 
     def holds(self, document: object) -> bool:
-        """Whether the ranges hold the numbers that their columns have looked up, and the other conditions hold too."""
-        for column, term in zip(self.columns, self.terms, strict=True):
-            if type(term) is Range and not column.holds(term):
-                return False
-        return not self.others or all(
-            condition.matches(values.find(document, condition.path)) for condition in self.others
-        )
+        """Whether the conditions hold that no column looks up."""
+        return all(condition.matches(values.find(document, condition.path)) for condition in self.others)

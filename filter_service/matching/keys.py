@@ -8,9 +8,7 @@ Used by `rule_index` and `blocks`, on the reader's thread.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
 
 from filter_service import values
 from filter_service.matching.columns import BITS, NOTHING, Column, Share
@@ -22,6 +20,8 @@ _MOST_GUESSED = 4
 """Keys of a term that are looked at to guess its likelihood."""
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 256, 64
 """Texts, and their letters, whose search is remembered: values like `ok` and `failed` come again and again."""
+_SKIPPED = 4096
+"""Texts that are not remembered after so many came that were of no use."""
 
 
 class _Key:
@@ -40,35 +40,18 @@ class _Key:
         self.unwanted = NOTHING
 
 
-class _TextKey(_Key):
-    """A text, and the `Needle` for it."""
-
-    __slots__ = ("anchor", "offset", "text")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-        self.anchor: Any = None
-        self.offset = 0
-
-
-K = TypeVar("K", bound=_Key)
-
-
-class KeyColumn(Column[Keys], Generic[K]):
+class KeyColumn(Column[Keys]):
     """The numbers or texts of a path.
 
     Attributes:
-        hits: after `look`: for each block, slots that pass in spite of `Share.wanted`.
         misses: after `look`: for each block, slots that fail.
     """
 
-    __slots__ = ("_keys", "hits", "misses")
+    __slots__ = ("_keys", "misses")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._keys: dict[float | str, K] = {}
-        self.hits = NOTHING
+        self._keys: dict[float | str, _Key] = {}
         self.misses = NOTHING
 
     def add(self, share: Share, slot: int, term: Keys) -> None:
@@ -120,21 +103,18 @@ class KeyColumn(Column[Keys], Generic[K]):
     def _new_share(self, number: int) -> Share:
         return Share(number)
 
-    def _key(self, name: float | str) -> K:
+    def _key(self, name: float | str) -> _Key:
         key = self._keys.get(name)
         if key is None:
-            key = self._keys[name] = self._new_key(name)
+            key = self._keys[name] = _Key()
         return key
 
-    @abstractmethod
-    def _new_key(self, name: Any) -> K: ...
-
-    def _drop_if_unused(self, name: float | str, key: K) -> None:
+    def _drop_if_unused(self, name: float | str, key: _Key) -> None:
         if not key.wanted and not key.unwanted:
             del self._keys[name]
 
 
-class NumberColumn(KeyColumn[_Key]):
+class NumberColumn(KeyColumn):
     """Numbers that values must, or must not, be equal to."""
 
     __slots__ = ("_unwanting",)
@@ -172,19 +152,18 @@ class NumberColumn(KeyColumn[_Key]):
             share.needed ^= BITS[slot]
             self._unwanting = _without(self._unwanting, share.number, BITS[slot]) or {}
 
-    def _new_key(self, name: float) -> _Key:
-        return _Key()
 
-
-class TextColumn(KeyColumn[_TextKey]):
+class TextColumn(KeyColumn):
     """Texts that the texts of values must, or must not, contain."""
 
-    __slots__ = ("_remembered", "_search")
+    __slots__ = ("_recalled", "_remembered", "_search", "_skipped")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._search: SubstringSearch[_TextKey] = SubstringSearch()
-        self._remembered: dict[str, tuple[dict[int, int], dict[int, int], int]] = {}
+        self._search = SubstringSearch()
+        self._remembered: dict[str, _Found] = {}
+        self._recalled = 0  # how often something remembered was asked for
+        self._skipped = 0  # texts that will not be remembered
 
     def look(self, value: object) -> int:
         """See `Column`."""
@@ -192,10 +171,16 @@ class TextColumn(KeyColumn[_TextKey]):
         if text is None:
             self.hits = self.misses = NOTHING
             return self.open
-        known = self._remembered.get(text)
-        if known is None:
-            known = self._find(text)
-        self.hits, self.misses, reach = known
+        found = self._remembered.get(text)
+        if found is None:
+            found = _together([self._keys[key] for key in self._search.find(text)])
+            if self._skipped:
+                self._skipped -= 1
+            elif len(text) <= _LONGEST_REMEMBERED:
+                self._remember(text, found)
+        else:
+            self._recalled += 1
+        self.hits, self.misses, reach = found
         return reach | self.open
 
     def add(self, share: Share, slot: int, term: Keys) -> None:
@@ -208,43 +193,46 @@ class TextColumn(KeyColumn[_TextKey]):
         self._remembered.clear()
         super().remove(share, slot, term)
 
-    def _find(self, text: str) -> tuple[dict[int, int], dict[int, int], int]:
-        """What `look` finds for a text; the blocks that are reached at last."""
-        found = self._search.find(text)
-        if not found:
-            known = (NOTHING, NOTHING, 0)
-        elif len(found) == 1:
-            known = (found[0].wanted, found[0].unwanted, found[0].reach)
-        else:
-            known = _together(found)
-        if len(text) <= _LONGEST_REMEMBERED:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[text] = known
-        return known
+    def _remember(self, text: str, found: _Found) -> None:
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+            if self._recalled < _MOST_REMEMBERED:  # hardly a text comes twice
+                self._skipped = _SKIPPED
+            self._recalled = 0
+        self._remembered[text] = found
 
-    def _new_key(self, name: str) -> _TextKey:
-        key = _TextKey(name)
-        self._search.add(key)
-        return key
+    def _key(self, name: float | str) -> _Key:
+        if name not in self._keys:
+            self._search.add(str(name))
+        return super()._key(name)
 
-    def _drop_if_unused(self, name: float | str, key: _TextKey) -> None:
-        if not key.wanted and not key.unwanted:
-            del self._keys[name]
-            self._search.remove(key)
+    def _drop_if_unused(self, name: float | str, key: _Key) -> None:
+        super()._drop_if_unused(name, key)
+        if name not in self._keys:
+            self._search.remove(str(name))
 
 
-def _together(keys: Sequence[_Key]) -> tuple[dict[int, int], dict[int, int], int]:
-    """`wanted`, `unwanted` and `reach` of keys that are there at once."""
-    wanted: dict[int, int] = {}
-    unwanted: dict[int, int] = {}
-    reach = 0
-    for key in keys:
-        reach |= key.reach
+_Found = tuple[dict[int, int], dict[int, int], int]
+"""`hits`, `misses`, and the blocks in `hits`."""
+
+
+def _together(keys: Sequence[_Key]) -> _Found:
+    """What keys say that are there at once."""
+    if not keys:
+        return NOTHING, NOTHING, 0
+    first = keys[0]
+    if len(keys) == 1:
+        return first.wanted, first.unwanted, first.reach
+    wanted, unwanted, reach = first.wanted.copy(), NOTHING, 0
+    for key in keys[1:]:
         for number, bits in key.wanted.items():
             wanted[number] = wanted.get(number, 0) | bits
-        for number, bits in key.unwanted.items():
-            unwanted[number] = unwanted.get(number, 0) | bits
+    for key in keys:
+        reach |= key.reach
+        if key.unwanted:
+            unwanted = unwanted.copy()
+            for number, bits in key.unwanted.items():
+                unwanted[number] = unwanted.get(number, 0) | bits
     return wanted, unwanted, reach
 
 

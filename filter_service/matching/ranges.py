@@ -1,38 +1,43 @@
 """Numbers from here to there: `gt`, `gte`, `lt`, `lte`, and what they say together.
 
-The numbers are cut into buckets at the bounds of the ranges. For each bucket, a table per block holds the slots whose
-range reaches into it: one bisection per record answers for all rules. With few ranges every bound has its cut, and the
-table is exact. With many, buckets hold bounds inside; their slots are *doubtful* there, and are compared one by one
-(about a tenth of what passes). So the memory grows with the rules and not with their square: at most `_MOST_BUCKETS`
-times a bit per rule and column.
-
-Adding a range changes the buckets that it reaches into, and now and then splits a bucket (or first merges two that are
-needed least): 1 to 30 µs, at 100,000 rules some 100 µs. Nothing is ever built anew.
+The numbers are cut into cells at bounds of the ranges. Each cell knows, block by block, the slots whose range reaches
+into it: one bisection per record answers for all rules. Where a cell holds bounds inside, their slots are *doubtful*
+there, and are compared one by one. With few ranges every bound has its cut, and hardly anything is doubtful. With many,
+a cell that has too much of it is cut in two, and two that have little become one; so the memory grows with the rules
+and not with their square, and nothing is ever built anew. A range comes and goes in 1 to 30 µs.
 """
 
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from filter_service import values
-from filter_service.matching.columns import BITS, NOTHING, Column, Share, slots_of
+from filter_service.matching.columns import BITS, NOTHING, SLOTS, Column, Share, slots_of
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Range
 
-_SPLIT_ABOVE = 12
-"""Doubtful slots in a bucket while buckets may be added. Comparing one takes 0.2 to 0.5 µs."""
-_MOST_BUCKETS = 1024
-"""The memory for a range of a column is a bit for each bucket, in the worst case."""
-_MOST_WIDE_BUCKETS = 128
-"""Doubtful slots are a small part of what is in a bucket when ranges are wide, and adding one changes many buckets."""
+_FEW_CELLS = 128
+"""As long as there are fewer, memory is of no concern."""
+_DOUBTFUL_IN_FEW, _DOUBTFUL = 2, 6
+"""Doubtful slots in a cell that is cut in two. Comparing one takes 0.2 µs."""
 _CROWDED = 4
-"""Where no bucket may be added, one is split that has so many times the average, and two others are merged."""
+"""Where there may be no more cells, one is still cut that has so many times the doubtful slots of an average one."""
+_SPARSE = 0.25
+"""Cells that have this share of what is too much together become one."""
+
+_MOST_WIDE_CELLS = 512
+"""Each may change when a wide range comes and goes."""
+_LEAST_ENTRIES = 4096
+_ENTRIES_PER_RANGE = 2
+"""What the cells may hold: an entry is the slots of one block in one cell, some 250 bytes."""
+
 _WIDE = 0.25
-"""From this share of the buckets on a range is wide,"""
+"""From this share of the cells on a range is wide,"""
 _TELLING = 64
-"""if there are so many buckets that it says something."""
+"""if there are so many cells that it says something."""
 _NARROW_LIKELIHOOD, _WIDE_LIKELIHOOD = 0.05, 0.5
 """What a guess is worth that takes no time."""
 
@@ -41,60 +46,121 @@ class RangeShare(Share):
     """A block's ranges.
 
     Attributes:
-        table: for every bucket, the slots whose range reaches into it; at the end, none, for what is no number.
-        first, last: all slots are in buckets from `first` to `last`.
-        ranges: the range in each slot.
+        lows, highs: the bounds of the range in each slot, both included. Arrays: what is compared lies together.
     """
 
-    __slots__ = ("first", "last", "ranges", "table")
+    __slots__ = ("highs", "lows")
 
-    def __init__(self, number: int, buckets: int) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.table = [0] * (buckets + 1)
-        self.first, self.last = buckets, -1
-        self.ranges: dict[int, Range] = {}
+        self.lows = array("d", bytes(8 * (SLOTS + 1)))
+        self.highs = array("d", bytes(8 * (SLOTS + 1)))
+
+
+class _Cell:
+    """The numbers from one bound up to, but without, the next.
+
+    Attributes:
+        hits: for each block, the slots whose range reaches into the cell.
+        reach: the blocks in `hits`.
+        doubts: for each block, those of the slots whose range does not fill the cell.
+        crowd: how many these are.
+    """
+
+    __slots__ = ("crowd", "doubts", "hits", "reach")
+
+    def __init__(self) -> None:
+        self.hits: dict[int, int] = {}
+        self.reach = 0
+        self.doubts: dict[int, int] = {}
+        self.crowd = 0
+
+    def copy(self) -> _Cell:
+        """Another cell with the same `hits`, nothing of it doubtful."""
+        other = _Cell()
+        other.hits = self.hits.copy()
+        other.reach = self.reach
+        return other
+
+    def add(self, share: Share, bits: int) -> bool:
+        """Puts slots in; whether the block is a new one here."""
+        known = self.hits.get(share.number, 0)
+        self.hits[share.number] = known | bits
+        self.reach |= share.bit
+        return not known
+
+    def remove(self, share: Share, bits: int) -> bool:
+        """Takes slots out that are there; whether the block has left."""
+        left = self.hits[share.number] ^ bits
+        if left:
+            self.hits[share.number] = left
+            return False
+        del self.hits[share.number]
+        self.reach ^= share.bit
+        return True
+
+    def doubt(self, number: int, bits: int) -> None:
+        """Notes slots of a block as doubtful."""
+        self.doubts[number] = self.doubts.get(number, 0) | bits
+        self.crowd += bits.bit_count()
+
+    def undoubt(self, number: int, bits: int) -> None:
+        """Undoes `doubt`."""
+        left = self.doubts[number] ^ bits
+        if left:
+            self.doubts[number] = left
+        else:
+            del self.doubts[number]
+        self.crowd -= bits.bit_count()
 
 
 class RangeColumn(Column[Range]):
     """Ranges of a path.
 
     Attributes:
-        most_buckets: limit of their number.
-        state: after `look`: the bucket of the number; -1 for what is no number.
         number: after `look`: the number, if it is one.
-        doubtful: after `look`: for each block, the slots that must be compared with the number.
+        doubts: after `look`: for each block, the slots that must be compared with the number.
     """
 
-    __slots__ = ("_bounds", "_crowds", "_doubts", "_inner", "_reach", "doubtful", "number", "state")
-    most_buckets = _MOST_BUCKETS
+    __slots__ = ("_bounds", "_cells", "_entries", "doubts", "number")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.state = -1
         self.number = math.nan
-        self.doubtful = NOTHING
-        # Bucket i holds the numbers from _bounds[i - 1] up to but without _bounds[i].
-        self._bounds: list[float] = []
-        self._inner: list[int] = []  # per bound: ranges that begin or end exactly there
-        self._doubts: list[dict[int, int]] = [{}]  # per bucket and block: the slots it holds in part
-        self._crowds = [0]  # per bucket: how many doubtful slots
-        self._reach = [0]  # per bucket: blocks that have slots there
+        self.doubts = NOTHING
+        self._bounds = array("d")  # cell i is from _bounds[i - 1] up to _bounds[i]
+        self._cells = [_Cell()]
+        self._entries = 0
 
     def look(self, value: object) -> int:
         """See `Column`."""
         if type(value) is not float:
             value = values.numeric(value)
             if value is None:
-                self.state = -1
-                self.doubtful = NOTHING
+                self.hits = self.doubts = NOTHING
                 return self.open
         self.number = value
-        self.state = state = bisect_right(self._bounds, value)
-        self.doubtful = self._doubts[state]
-        return self._reach[state] | self.open
+        cell = self._cells[bisect_right(self._bounds, value)]
+        self.hits = cell.hits
+        self.doubts = cell.doubts
+        return cell.reach | self.open
 
-    def _new_share(self, number: int) -> RangeShare:
-        return RangeShare(number, len(self._crowds))
+    def compare(self, share: RangeShare, bits: int, doubtful: int) -> int:
+        """Of a block's slots that have passed so far, those whose doubtful ranges hold the number as well.
+
+        Args:
+            bits: the slots.
+            doubtful: those of them that are in `doubts`.
+        """
+        number, lows, highs = self.number, share.lows, share.highs
+        while doubtful:
+            slot = doubtful.bit_length()
+            doubtful ^= BITS[slot]
+            if not lows[slot] <= number <= highs[slot]:
+                bits ^= BITS[slot]
+        return bits
+
+    # ---- changes
 
     def add(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
@@ -102,24 +168,19 @@ class RangeColumn(Column[Range]):
         share.wanted |= bit
         share.needed |= bit
         share.used |= bit
-        share.ranges[slot] = term
+        share.lows[slot], share.highs[slot] = term.low, term.high
         self.terms += 1
-        first, last = bisect_right(self._bounds, term.low), bisect_right(self._bounds, term.high)
-        table = share.table
-        table[first : last + 1] = [bits | bit for bits in table[first : last + 1]]
-        if first < share.first or last > share.last:
-            self._widen(share, first, last)
-        number = share.number
-        crowds = self._crowds
+        first, last = self._reached(term)
+        for cell in self._cells[first : last + 1]:
+            self._entries += cell.add(share, bit)
         crowded = -1
-        for bucket in self._ends(term, first, last, 1):
-            doubts = self._doubts[bucket]
-            doubts[number] = doubts.get(number, 0) | bit
-            crowds[bucket] += 1
-            if crowds[bucket] > _SPLIT_ABOVE:
-                crowded = bucket
+        for place in self._partly(term, first, last):
+            cell = self._cells[place]
+            cell.doubt(share.number, bit)
+            if cell.crowd > self._most_doubtful():
+                crowded = place
         if crowded >= 0:
-            self._relieve(crowded)
+            self._split(crowded)
 
     def remove(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
@@ -127,184 +188,155 @@ class RangeColumn(Column[Range]):
         share.wanted ^= bit
         share.needed ^= bit
         share.used ^= bit
-        del share.ranges[slot]
         self.terms -= 1
-        first, last = self._buckets(term)
-        table = share.table
-        table[first : last + 1] = [bits ^ bit for bits in table[first : last + 1]]
-        for bucket in self._ends(term, first, last, -1):
-            _take(self._doubts[bucket], share.number, bit)
-            self._crowds[bucket] -= 1
-
-    def drop(self, share: RangeShare) -> None:  # type: ignore[override]
-        """See `Column`."""
-        super().drop(share)
-        for bucket in range(share.first, share.last + 1):
-            self._reach[bucket] &= ~share.bit
+        first, last = self._reached(term)
+        for cell in self._cells[first : last + 1]:
+            self._entries -= cell.remove(share, bit)
+        for place in self._partly(term, first, last):
+            self._cells[place].undoubt(share.number, bit)
+        for bound in (last, last - 1, first, first - 1):
+            if 0 <= bound < len(self._bounds):
+                self._merge_if_sparse(bound)
 
     def move(self, old: RangeShare, new: RangeShare, moved: int, terms: Sequence[tuple[int, Range]]) -> None:
         """See `Column`."""
         for slot, term in terms:
-            new.ranges[slot] = term
-            del old.ranges[slot]
-        moved &= old.wanted
-        new.wanted = new.needed = moved
-        old.wanted = old.needed = old.wanted ^ moved
-        new.used, old.used = new.wanted, old.wanted
-        new.table = [bits & moved for bits in old.table]
-        old.table = [bits ^ (bits & moved) for bits in old.table]
-        for doubts in self._doubts:
-            bits = doubts.get(old.number, 0) & moved
-            if bits:
-                doubts[new.number] = bits
-                _take(doubts, old.number, bits)
-        self._narrow(old)
-        self._narrow(new)
-
-    def holds(self, term: Range) -> bool:
-        """See `Column`."""
-        return term.low <= self.number <= term.high
+            new.lows[slot], new.highs[slot] = term.low, term.high
+        new.wanted |= moved & old.wanted
+        new.needed |= moved & old.needed
+        new.used |= moved & old.used
+        old.wanted &= ~moved
+        old.needed &= ~moved
+        old.used &= ~moved
+        first = bisect_right(self._bounds, min([term.low for _, term in terms]))
+        last = bisect_right(self._bounds, max([term.high for _, term in terms]))
+        for cell in self._cells[first : last + 1]:
+            there = cell.hits.get(old.number, 0) & moved
+            if there:
+                self._entries += cell.add(new, there)
+                self._entries -= cell.remove(old, there)
+            doubtful = cell.doubts.get(old.number, 0) & moved
+            if doubtful:
+                cell.doubt(new.number, doubtful)
+                cell.undoubt(old.number, doubtful)
 
     def likelihood(self, term: Range) -> float:
         """See `Column`."""
         return _NARROW_LIKELIHOOD
 
     def is_wide(self, term: Range) -> bool:
-        """Whether a range belongs to the column for wide ranges."""
+        """Whether a range holds so many of the numbers that it belongs into a `WideRangeColumn`."""
         if not term.is_bounded:
             return True
-        buckets = len(self._crowds)
-        first, last = self._buckets(term)
-        return buckets >= _TELLING and last - first > _WIDE * buckets
+        first, last = self._reached(term)
+        cells = len(self._cells)
+        return cells >= _TELLING and last - first > _WIDE * cells
 
     def place(self, term: Range) -> float:
         """See `Column`."""
         return term.low if term.low > -math.inf else term.high
 
-    # ---- buckets
+    def _new_share(self, number: int) -> RangeShare:
+        return RangeShare(number)
 
-    def _buckets(self, term: Range) -> tuple[int, int]:
-        """The first and the last bucket that a range reaches into."""
+    # ---- cells
+
+    def _reached(self, term: Range) -> tuple[int, int]:
+        """The first and the last cell that a range reaches into."""
         return bisect_right(self._bounds, term.low), bisect_right(self._bounds, term.high)
 
-    def _widen(self, share: RangeShare, first: int, last: int) -> None:
-        """Notes that a block has slots from bucket `first` to bucket `last`."""
-        share.first, share.last = min(first, share.first), max(last, share.last)
-        for bucket in range(share.first, share.last + 1):
-            self._reach[bucket] |= share.bit
-
-    def _narrow(self, share: RangeShare) -> None:
-        """Finds out anew in which buckets a block has slots."""
-        for bucket in range(share.first, share.last + 1):
-            self._reach[bucket] &= ~share.bit
-        share.first, share.last = len(self._crowds), -1
-        filled = [bucket for bucket, bits in enumerate(share.table) if bits]
-        if filled:
-            self._widen(share, filled[0], filled[-1])
-
-    def _ends(self, term: Range, first: int, last: int, change: int) -> list[int]:
-        """The buckets that a range, which reaches from `first` to `last`, does not fill.
+    def _partly(self, term: Range, first: int, last: int) -> Iterator[int]:
+        """The cells, at most two, that a range reaches into but does not fill.
 
         Args:
-            change: is added to `_inner` for the bounds at which the range begins and ends.
+            first, last: what `_reached` says.
         """
-        bounds = self._bounds
-        partly = []
-        if first and bounds[first - 1] == term.low:
-            self._inner[first - 1] += change
-        elif term.low > -math.inf:
-            partly.append(first)
-        if last < len(bounds) and bounds[last] == term.above:
-            self._inner[last] += change
-        elif term.high < math.inf and partly != [last]:
-            partly.append(last)
-        return partly
+        begins_inside = self._begins_inside(term, first)
+        if begins_inside:
+            yield first
+        if not (begins_inside and first == last) and self._ends_inside(term, last):
+            yield last
 
-    def _relieve(self, bucket: int) -> None:
-        """Splits a bucket with many doubtful slots, if there may be one more."""
-        buckets = len(self._crowds)
-        if buckets >= self.most_buckets:
-            if self._crowds[bucket] * buckets < _CROWDED * 2 * self.terms:
-                return
-            costs = [a + b + c for a, b, c in zip(self._crowds, self._crowds[1:], self._inner, strict=False)]
-            bound = costs.index(min(costs))
-            if bound in (bucket - 1, bucket) or costs[bound] * 2 > self._crowds[bucket]:
-                return
-            self._merge(bound)
-            bucket -= bound < bucket
-        self._split(bucket)
+    def _begins_inside(self, term: Range, place: int) -> bool:
+        """Whether a range that reaches into a cell leaves out numbers at its begin."""
+        return term.low > (self._bounds[place - 1] if place else -math.inf)
 
-    def _split(self, bucket: int) -> None:
-        """Cuts a bucket in two, in the middle of the bounds inside."""
-        doubts = self._doubts[bucket]
-        shares = [self.shares[number] for number in doubts]
-        partly = [(share, slot, share.ranges[slot]) for share in shares for slot in slots_of(doubts[share.number])]
-        lower = self._bounds[bucket - 1] if bucket else -math.inf
-        cuts = [term.low for _, _, term in partly if term.low > lower]
-        if bucket < len(self._bounds):
-            upper = self._bounds[bucket]
-            cuts += [term.above for _, _, term in partly if term.above < upper]
-        else:
-            cuts += [term.above for _, _, term in partly if term.high < math.inf]
+    def _ends_inside(self, term: Range, place: int) -> bool:
+        """Whether a range that reaches into a cell leaves out numbers at its end."""
+        return term.above < self._bounds[place] if place < len(self._bounds) else term.high < math.inf
+
+    def _may_grow(self) -> bool:
+        return self._entries < max(_LEAST_ENTRIES, _ENTRIES_PER_RANGE * self.terms)
+
+    def _most_doubtful(self) -> float:
+        """How many slots may be doubtful in a cell."""
+        cells = len(self._cells)
+        if cells < _FEW_CELLS:
+            return _DOUBTFUL_IN_FEW
+        if self._may_grow():
+            return _DOUBTFUL
+        return max(_DOUBTFUL, _CROWDED * 2 * self.terms / cells)
+
+    def _split(self, place: int) -> None:
+        """Cuts a cell in two, in the middle of the bounds inside."""
+        lower = self._cells[place]
+        partly = [
+            (share, slot, Range(self.path.steps, share.lows[slot], share.highs[slot]))
+            for number, bits in lower.doubts.items()
+            for share in (self.shares[number],)
+            for slot in slots_of(bits)
+        ]
+        cuts = [term.low for _, _, term in partly if self._begins_inside(term, place)]
+        cuts += [term.above for _, _, term in partly if self._ends_inside(term, place)]
         cuts.sort()
         bound = cuts[len(cuts) // 2]
-        self._bounds.insert(bucket, bound)
-        self._inner.insert(bucket, 0)
-        self._crowds[bucket : bucket + 1] = [0, 0]
-        self._doubts[bucket : bucket + 1] = [{}, {}]
-        self._reach.insert(bucket, self._reach[bucket])
-        for share in self.shares.values():
-            share.table.insert(bucket, share.table[bucket])
-            share.first += share.first > bucket
-            share.last += share.last >= bucket
+        upper = lower.copy()
+        lower.doubts, lower.crowd = {}, 0
+        self._entries += len(upper.hits)
+        self._bounds.insert(place, bound)
+        self._cells.insert(place + 1, upper)
         for share, slot, term in partly:
             bit = BITS[slot]
-            inside = lower < term.low  # the range begins in the old bucket
-            beyond = term.high >= bound  # it reaches into the upper one
-            if not beyond:
-                share.table[bucket + 1] ^= bit
-            if inside and term.low >= bound:
-                share.table[bucket] ^= bit
-            self._inner[bucket] += term.low == bound or (term.above == bound and term.high < math.inf)
-            first, last = bisect_right(self._bounds, term.low), bisect_right(self._bounds, term.high)
-            for part in self._ends(term, first, last, 0):
-                if bucket <= part <= bucket + 1:
-                    doubts = self._doubts[part]
-                    doubts[share.number] = doubts.get(share.number, 0) | bit
-                    self._crowds[part] += 1
+            if term.low >= bound:
+                self._entries -= lower.remove(share, bit)
+            if term.high < bound:
+                self._entries -= upper.remove(share, bit)
+            for part in self._partly(term, *self._reached(term)):
+                if part in (place, place + 1):
+                    self._cells[part].doubt(share.number, bit)
 
-    def _merge(self, bound: int) -> None:
-        """Makes one bucket of those on both sides of a bound."""
+    def _merge_if_sparse(self, bound: int) -> None:
+        """Makes one cell of those on both sides of a bound if little is doubtful in it."""
+        lower, upper = self._cells[bound], self._cells[bound + 1]
+        most = self._most_doubtful() * _SPARSE
+        if lower.crowd + upper.crowd > most:
+            return
+        merged = _Cell()
+        merged.reach = lower.reach | upper.reach
+        for number in lower.hits | upper.hits:
+            below, above = lower.hits.get(number, 0), upper.hits.get(number, 0)
+            merged.hits[number] = below | above
+            doubtful = below ^ above | lower.doubts.get(number, 0) | upper.doubts.get(number, 0)
+            if doubtful:
+                merged.doubt(number, doubtful)
+                if merged.crowd > most:
+                    return
+        self._entries += len(merged.hits) - len(lower.hits) - len(upper.hits)
         del self._bounds[bound]
-        del self._inner[bound]
-        self._reach[bound] |= self._reach.pop(bound + 1)
-        lower, upper = self._doubts[bound], self._doubts.pop(bound + 1)
-        merged = {}
-        for number, share in self.shares.items():
-            table = share.table
-            partly = table[bound] ^ table[bound + 1] | lower.get(number, 0) | upper.get(number, 0)
-            if partly:
-                merged[number] = partly
-            table[bound] |= table.pop(bound + 1)
-            share.first -= share.first > bound
-            share.last -= share.last > bound
-        self._doubts[bound] = merged
-        self._crowds[bound : bound + 2] = [sum(bits.bit_count() for bits in merged.values())]
-
-
-def _take(doubts: dict[int, int], number: int, bits: int) -> None:
-    """Takes slots of a block away."""
-    doubts[number] ^= bits
-    if not doubts[number]:
-        del doubts[number]
+        self._cells[bound : bound + 2] = [merged]
 
 
 class WideRangeColumn(RangeColumn):
-    """Ranges of a path that hold many numbers, such as those with one bound."""
+    """Ranges of a path that hold many numbers, such as those with one bound.
+
+    A wide range changes many cells when it comes and goes, and few of a cell's are doubtful: so there are few cells.
+    """
 
     __slots__ = ()
-    most_buckets = _MOST_WIDE_BUCKETS
 
     def likelihood(self, term: Range) -> float:
         """See `Column`."""
         return _WIDE_LIKELIHOOD
+
+    def _may_grow(self) -> bool:
+        return len(self._cells) < _MOST_WIDE_CELLS and super()._may_grow()

@@ -16,8 +16,6 @@ What this costs:
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, TypeVar
-
 from ahocorasick import STORE_ANY, Automaton
 
 _ANCHOR_LENGTH = 4
@@ -39,40 +37,23 @@ _LETTERS_PER_PLACE = 512
 """In longer ones `in` is faster from one place in so many letters on."""
 
 
-class Needle(Protocol):
-    """A text to be found.
-
-    Attributes:
-        text: the text.
-        anchor: for the search: where it is kept.
-        offset: for the search: letters from the begin of the text to the end of the anchor in it.
-    """
-
-    text: str
-    anchor: Any
-    offset: int
-
-
-N = TypeVar("N", bound=Needle)
-
-
-class _Anchor(Generic[N]):
+class _Anchor:
     """A piece that is looked for, and the texts to compare where it is."""
 
-    __slots__ = ("automaton", "needles", "piece")
+    __slots__ = ("automaton", "piece", "texts")
 
     def __init__(self, piece: str) -> None:
         self.piece = piece
-        self.needles: list[N] = []
-        self.automaton: _Automaton[N] | None = None
+        self.texts: list[str] = []
+        self.automaton: _Automaton | None = None
 
 
-class _Automaton(Generic[N]):
+class _Automaton:
     """Finds the anchors it was made of. Some of them may be without texts by now."""
 
     __slots__ = ("anchors", "idle", "search", "tier")
 
-    def __init__(self, anchors: list[_Anchor[N]]) -> None:
+    def __init__(self, anchors: list[_Anchor]) -> None:
         automaton = Automaton(STORE_ANY)
         for anchor in anchors:
             automaton.add_word(anchor.piece, anchor)
@@ -85,39 +66,40 @@ class _Automaton(Generic[N]):
         self.tier = len(anchors).bit_length() // 2  # its size, as a power of `_FAN_IN`
 
 
-class SubstringSearch(Generic[N]):
+class SubstringSearch:
     """Finds texts in longer texts."""
 
     def __init__(self) -> None:
-        self._anchors: dict[str, _Anchor[N]] = {}
-        self._recent: list[_Anchor[N]] = []
-        self._automata: list[_Automaton[N]] = []
+        self._places: dict[str, tuple[_Anchor, int]] = {}  # of a text: its anchor, and letters up to the anchor's end
+        self._anchors: dict[str, _Anchor] = {}
+        self._recent: list[_Anchor] = []
+        self._automata: list[_Automaton] = []
         self._debt = 0  # searches since the last change
         self._price = 0
-        self._everywhere: list[N] = []  # for the empty text
+        self._everywhere: list[str] = []  # the empty text, if it is there
 
-    def add(self, needle: N) -> None:
+    def add(self, text: str) -> None:
         """Finds a text, which is not there yet, from now on."""
-        if not needle.text:
-            self._everywhere.append(needle)
+        if not text:
+            self._everywhere.append(text)
             return
-        anchor, offset = self._anchor_of(_folded(needle.text))
-        if anchor.automaton is not None and not anchor.needles:
+        anchor, offset = self._anchor_of(_folded(text))
+        if anchor.automaton is not None and not anchor.texts:
             anchor.automaton.idle -= 1
-        needle.anchor, needle.offset = anchor, offset
-        anchor.needles.append(needle)
+        anchor.texts.append(text)
+        self._places[text] = (anchor, offset)
         if len(self._recent) > _MOST_RECENT:
             self._build_recent()
         self._set_price()
 
-    def remove(self, needle: N) -> None:
+    def remove(self, text: str) -> None:
         """Undoes `add`."""
-        if not needle.text:
+        if not text:
             self._everywhere.clear()
             return
-        anchor = needle.anchor
-        anchor.needles.remove(needle)
-        if anchor.needles:
+        anchor, _ = self._places.pop(text)
+        anchor.texts.remove(text)
+        if anchor.texts:
             return
         automaton = anchor.automaton
         if automaton is None:
@@ -129,33 +111,33 @@ class SubstringSearch(Generic[N]):
         if automaton.idle * 2 > len(automaton.anchors):
             self._rebuild([automaton])
 
-    def find(self, text: str) -> list[N]:
-        """What is remembered for the texts that `text` contains, in any order."""
-        folded = text if text.isascii() else _folded(text)
-        if len(text) > _SHORT_TEXT:
-            return self._find_in_long(text, folded)
+    def find(self, haystack: str) -> list[str]:
+        """The texts that another contains, each once, in any order."""
+        folded = haystack if haystack.isascii() else _folded(haystack)
+        if len(haystack) > _SHORT_TEXT:
+            return self._find_in_long(haystack, folded)
         found = self._everywhere.copy()
         for anchor in self._recent:
             if anchor.piece in folded:
-                found += [needle for needle in anchor.needles if needle.text in text]
+                found += [text for text in anchor.texts if text in haystack]
         for automaton in self._automata:
-            hits = list(automaton.search(folded))
-            for anchor in {anchor for _, anchor in hits}:
-                for needle in anchor.needles:
-                    if needle.text in text:
-                        found.append(needle)
+            hits = [anchor for _, anchor in automaton.search(folded)]
+            for anchor in set(hits) if len(hits) > 1 else hits:
+                for text in anchor.texts:
+                    if text in haystack:
+                        found.append(text)
         if self._price:
             self._debt += 1
             if self._debt > self._price:
                 self._rebuild(self._automata[-1:] if self._recent else self._automata[-2:])
         return found
 
-    def _find_in_long(self, text: str, folded: str) -> list[N]:
-        many = len(text) // _LETTERS_PER_PLACE
+    def _find_in_long(self, haystack: str, folded: str) -> list[str]:
+        many = len(haystack) // _LETTERS_PER_PLACE
         found = self._everywhere.copy()
-        found += [needle for anchor in self._recent for needle in anchor.needles if needle.text in text]
+        found += [text for anchor in self._recent for text in anchor.texts if text in haystack]
         for automaton in self._automata:
-            places: dict[_Anchor[N], list[int]] = {}
+            places: dict[_Anchor, list[int]] = {}
             for last, anchor in automaton.search(folded):
                 ends = places.get(anchor)
                 if ends is None:
@@ -163,18 +145,19 @@ class SubstringSearch(Generic[N]):
                 elif len(ends) < many:
                     ends.append(last + 1)
             for anchor, ends in places.items():
-                for needle in anchor.needles:
+                for text in anchor.texts:
+                    offset = self._places[text][1]
                     # A negative start counts from the end: what matches there is contained as well.
                     if (
-                        any(text.startswith(needle.text, end - needle.offset) for end in ends)
+                        any(haystack.startswith(text, end - offset) for end in ends)
                         if len(ends) < many
-                        else needle.text in text
+                        else text in haystack
                     ):
-                        found.append(needle)
+                        found.append(text)
         return found
 
-    def _anchor_of(self, folded: str) -> tuple[_Anchor[N], int]:
-        """The anchor for a new text, and the offset of the anchor's end in it.
+    def _anchor_of(self, folded: str) -> tuple[_Anchor, int]:
+        """The anchor for a new text, and the letters up to the anchor's end in it.
 
         Looks from the end: the texts of a topic are more alike in their beginnings (`sensor-0815`).
         """
@@ -188,7 +171,7 @@ class SubstringSearch(Generic[N]):
             anchor = anchors.get(folded[end - _ANCHOR_LENGTH : end])
             if anchor is None:
                 new = new or end
-            elif (texts := len(anchor.needles)) < _FEW_TEXTS:
+            elif (texts := len(anchor.texts)) < _FEW_TEXTS:
                 return anchor, end
             elif least is None or texts < least_texts:
                 least, least_texts = (anchor, end), texts
@@ -197,7 +180,7 @@ class SubstringSearch(Generic[N]):
         assert least is not None  # noqa: S101 - there is at least one piece
         return least
 
-    def _new_anchor(self, piece: str) -> _Anchor[N]:
+    def _new_anchor(self, piece: str) -> _Anchor:
         anchor = self._anchors[piece] = _Anchor(piece)
         self._recent.append(anchor)
         return anchor
@@ -213,15 +196,15 @@ class SubstringSearch(Generic[N]):
             self._rebuild(last)
             last = self._automata[-_FAN_IN:]
 
-    def _rebuild(self, automata: list[_Automaton[N]]) -> None:
+    def _rebuild(self, automata: list[_Automaton]) -> None:
         """Makes one automaton of some and of the recent anchors. Drops anchors without texts."""
         anchors = [anchor for automaton in automata for anchor in automaton.anchors] + self._recent
         self._recent = []
         self._automata = [automaton for automaton in self._automata if automaton not in automata]
         for anchor in anchors:
-            if not anchor.needles:
+            if not anchor.texts:
                 del self._anchors[anchor.piece]
-        needed = [anchor for anchor in anchors if anchor.needles]
+        needed = [anchor for anchor in anchors if anchor.texts]
         if needed:
             self._automata.append(_Automaton(needed))
             self._automata.sort(key=lambda automaton: -len(automaton.anchors))

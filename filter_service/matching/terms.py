@@ -24,15 +24,18 @@ class Range:
 
     Attributes:
         low, high: -inf and inf where there is no bound; `low` < `high`.
-        above: the float after `high`; inf when there is none.
     """
 
     path: Steps
     low: float
     high: float
-    above: float
 
     demanding = True
+
+    @property
+    def above(self) -> float:
+        """The number after `high`; inf when there is none."""
+        return math.nextafter(self.high, math.inf)
 
     @property
     def is_bounded(self) -> bool:
@@ -143,5 +146,5 @@ def _numeric_terms(path: Steps, conditions: list[NumericCondition]) -> list[Term
         return [Keys(path, False, (low,), ())]
     terms: list[Term] = [Keys(path, False, (), unwanted)] if unwanted else []
     if not unwanted or low > -math.inf or high < math.inf:
-        terms.append(Range(path, low, high, math.nextafter(high, math.inf)))
+        terms.append(Range(path, low, high))
     return terms

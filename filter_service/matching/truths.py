@@ -1,70 +1,55 @@
-"""Truth values: what `bool` looks for. Each block has a table of the slots that want false and those that want true."""
+"""Truth values: what `bool` looks for."""
 
 from __future__ import annotations
 
 from filter_service import values
-from filter_service.matching.columns import BITS, Column, Share
+from filter_service.matching.columns import BITS, NOTHING, Column, Share
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Truth
 
 
-class TruthShare(Share):
-    """A block's truth values.
-
-    Attributes:
-        table: the slots that want false, those that want true, and none, for what is neither.
-    """
-
-    __slots__ = ("table",)
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.table = [0, 0, 0]
-
-
 class TruthColumn(Column[Truth]):
-    """The truth values wanted at a path.
+    """The truth values wanted at a path."""
 
-    Attributes:
-        state: after `look`: 0 for false, 1 for true, -1 for what is neither.
-    """
-
-    __slots__ = ("_reach", "state")
+    __slots__ = ("_reach", "_wanting")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.state = -1
-        self._reach = [0, 0, 0]  # per state: blocks that have slots there
+        self._wanting: tuple[dict[int, int], dict[int, int]] = ({}, {})  # false and true: for each block, slots
+        self._reach = [0, 0]  # the blocks in each of these
 
     def look(self, value: object) -> int:
         """See `Column`."""
         truth = values.boolean(value)
-        self.state = state = -1 if truth is None else int(truth)
-        return self._reach[state] | self.open
+        if truth is None:
+            self.hits = NOTHING
+            return self.open
+        self.hits = self._wanting[truth]
+        return self._reach[truth] | self.open
 
-    def _new_share(self, number: int) -> TruthShare:
-        return TruthShare(number)
-
-    def add(self, share: TruthShare, slot: int, term: Truth) -> None:
+    def add(self, share: Share, slot: int, term: Truth) -> None:
         """See `Column`."""
         bit = BITS[slot]
         share.wanted |= bit
         share.needed |= bit
         share.used |= bit
-        share.table[term.expected] |= bit
-        self._reach[term.expected] |= share.bit
         self.terms += 1
+        wanting = self._wanting[term.expected]
+        wanting[share.number] = wanting.get(share.number, 0) | bit
+        self._reach[term.expected] |= share.bit
 
-    def remove(self, share: TruthShare, slot: int, term: Truth) -> None:
+    def remove(self, share: Share, slot: int, term: Truth) -> None:
         """See `Column`."""
         bit = BITS[slot]
         share.wanted ^= bit
         share.needed ^= bit
         share.used ^= bit
-        share.table[term.expected] ^= bit
-        if not share.table[term.expected]:
-            self._reach[term.expected] ^= share.bit
         self.terms -= 1
+        wanting = self._wanting[term.expected]
+        wanting[share.number] ^= bit
+        if not wanting[share.number]:
+            del wanting[share.number]
+            self._reach[term.expected] ^= share.bit
 
     def likelihood(self, term: Truth) -> float:
         """See `Column`."""
@@ -73,3 +58,6 @@ class TruthColumn(Column[Truth]):
     def place(self, term: Truth) -> float:
         """See `Column`."""
         return float(term.expected)
+
+    def _new_share(self, number: int) -> Share:
+        return Share(number)

@@ -10,7 +10,7 @@ from tests.conftest import CreateTopic
 from tests.filter_service.client import EARLIEST, Client, at_position
 from tests.filter_service.conftest import Connect, StartService
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.compaction import compacted_topic
+from tests.kafka.compaction import COMPACTED, compact, write_rounds
 from tests.kafka.records import RecordWriter
 
 KEYS, ROUNDS = 4, 25
@@ -36,8 +36,8 @@ class Holes(NamedTuple):
 @pytest.fixture(scope="module")
 def holes(kafka: KafkaCluster, create_topic: CreateTopic) -> Holes:
     """Not written to by the tests."""
-    records = RecordWriter(kafka.bootstrap)
-    return Holes(*compacted_topic(kafka, records, create_topic, KEYS, ROUNDS))
+    records, topic = RecordWriter(kafka.bootstrap), create_topic(config=COMPACTED)
+    return Holes(topic, compact(kafka, records, topic, write_rounds(records, topic, KEYS, ROUNDS)))
 
 
 async def test_what_is_left(client: Client, holes: Holes) -> None:

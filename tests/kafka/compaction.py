@@ -1,7 +1,6 @@
 """Topics of which a compaction has left holes: records whose keys came again are gone."""
 
 import time
-from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -10,7 +9,7 @@ from tests.kafka.records import RecordWriter
 
 _PATIENCE_SEC = 90.0
 
-_CONFIG = {
+COMPACTED = {
     "cleanup.policy": "compact",
     # Only closed segments are compacted: every record written later than this closes the one before.
     "segment.ms": "100",
@@ -18,35 +17,39 @@ _CONFIG = {
     "min.compaction.lag.ms": "0",
     "delete.retention.ms": "0",
 }
+"""Settings of a topic that is compacted as soon as may be."""
 
 
-def compacted_topic(
-    kafka: KafkaCluster, records: RecordWriter, create: Callable[..., str], keys: int, rounds: int
-) -> tuple[str, list[int]]:
-    """A topic into which each of some keys was written several times, `{"n":<offset>}`, and then compacted.
+def write_rounds(records: RecordWriter, topic: str, keys: int, rounds: int) -> int:
+    """Write each of some keys several times, `{"n":<offset>}`, into an empty partition 0.
 
-    :param create: the `create_topic` fixture.
-    :param keys: written once in each round, so that only the last round of them stays.
-    :returns: the topic, and the offsets that are left in its one partition.
+    :returns: the first offset of the last round, which is what a compaction leaves.
     """
-    topic = create(config=_CONFIG)
-    count = keys * rounds
-    for offset in range(count):
-        written = records.write(topic, b'{"n":%d}' % offset, key=b"%d" % (offset % keys))
+    for offset in range(keys * rounds):
+        written = records.write(topic, b'{"n":%d}' % offset, partition=0, key=b"%d" % (offset % keys))
         assert written.offset == offset
+    return keys * (rounds - 1)
+
+
+def compact(kafka: KafkaCluster, records: RecordWriter, topic: str, stays_from: int) -> list[int]:
+    """Have a topic of the settings `COMPACTED` compacted; some more records are written for that.
+
+    :param stays_from: the first offset whose record has not been superseded.
+    :returns: the offsets that are left in partition 0.
+    """
     deadline = time.monotonic() + _PATIENCE_SEC
-    while True:
-        time.sleep(0.15)
-        end = records.write(topic, b'{"n":%d}' % count, key=b"closes %d" % count).offset + 1
-        count = end
-        left = offsets_of(kafka.bootstrap, topic, end)
-        if left[0] >= keys * (rounds - 1):
-            return topic, left
+    left = offsets_of(kafka.bootstrap, topic)
+    while left[0] < stays_from:
         assert time.monotonic() < deadline, f"{topic} was not compacted: {left}"
+        time.sleep(0.15)
+        end = left[-1] + 1
+        records.write(topic, b'{"n":%d}' % end, partition=0, key=b"closes %d" % end)
+        left = offsets_of(kafka.bootstrap, topic)
+    return left
 
 
-def offsets_of(bootstrap: str, topic: str, end: int) -> list[int]:
-    """The offsets that there are in partition 0 before `end`, for whoever reads all of it."""
+def offsets_of(bootstrap: str, topic: str) -> list[int]:
+    """The offsets that there are in partition 0, for whoever reads all of it."""
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "looks", "enable.partition.eof": True, "log_level": 0}
     )
@@ -59,9 +62,9 @@ def offsets_of(bootstrap: str, topic: str, end: int) -> list[int]:
             error = message.error()
             if error is None:
                 found.append(message.offset() or 0)
-            elif error.code() != KafkaError._PARTITION_EOF:
-                raise AssertionError(error)
-            if error is not None or found[-1] + 1 >= end:
+            elif error.code() == KafkaError._PARTITION_EOF:
                 return found
+            else:
+                raise AssertionError(error)
     finally:
         consumer.close()

@@ -71,6 +71,15 @@ class ResumeCredentials:
         metrics.RESUME_CREDENTIALS.inc()
         return credential
 
+    async def withdraw(self, credential: str) -> None:
+        """Takes back a credential that nobody has been told; an empty one is none.
+
+        Raises:
+            StoreUnavailableError: the store is away; the entry stays until it expires.
+        """
+        if credential:
+            await self._grants.take(Purpose.RESUME, credential_digest(credential))
+
     async def redeem(self, credential: str, topic: str) -> Claims:
         """The claims that the credential was issued for; it stays valid.
 

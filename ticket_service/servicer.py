@@ -103,8 +103,18 @@ class Tickets:
             raise MissingTicketError("no ticket")
         if not is_ticket(ticket):
             raise InvalidTicketError("malformed")
-        grant = await self._grants.take(Purpose.TICKET, ticket_digest(ticket))
-        return await self._admission(grant.claims, resume_topic)
+        digest = ticket_digest(ticket)
+        if not resume_topic:
+            return Admission((await self._grants.take(Purpose.TICKET, digest)).claims, "")
+        # The ticket goes last: while the store does not keep the credential, it stays good.
+        admission = await self._admission((await self._grants.read(Purpose.TICKET, digest)).claims, resume_topic)
+        try:
+            await self._grants.take(Purpose.TICKET, digest)
+        except InvalidTicketError:
+            # Another call has been quicker, and has a credential of its own.
+            await self._resume_credentials.withdraw(admission.resume_credential)
+            raise
+        return admission
 
     async def verify(self, authorization: str, resume_topic: str = "") -> Admission:
         """Lets a client in by its token alone. The store is used only to issue a resume credential.

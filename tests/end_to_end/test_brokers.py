@@ -29,12 +29,12 @@ async def test_leaders_change(make_stack: MakeStack, start_kafka: StartKafka) ->
     await in_thread(kafka.create_topic, TOPIC, PARTITIONS)
     records = RecordWriter(kafka.bootstrap)
     client = stack.client()
-    is_over = asyncio.Event()
+    enough, is_over = asyncio.Event(), asyncio.Event()
     total = 0
 
     async def produce() -> None:
         nonlocal total
-        while not is_over.is_set():
+        while not enough.is_set():
             for partition in range(PARTITIONS):
                 await in_thread(records.write_all, TOPIC, numbered(total, 20), partition=partition)
             total += 20
@@ -51,7 +51,7 @@ async def test_leaders_change(make_stack: MakeStack, start_kafka: StartKafka) ->
         format_record = {"format": "record"}
         sockets = [await client.connect(TOPIC, parameters=format_record) for _ in range(2)]
         reading = [tasks.create_task(read(socket)) for socket in sockets]
-        tasks.create_task(produce())
+        producing = tasks.create_task(produce())
         leader = await in_thread(kafka.leader, TOPIC)
         await in_thread(kafka.kill, leader)
         before = total
@@ -64,6 +64,9 @@ async def test_leaders_change(make_stack: MakeStack, start_kafka: StartKafka) ->
         before = total
         while total < before + 100:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+        enough.set()
+        await producing
+        # Positions that are told on quiet streams let readers see it.
         is_over.set()
     for task in reading:
         assert [task.result()[partition] for partition in range(PARTITIONS)] == [list(range(total))] * PARTITIONS

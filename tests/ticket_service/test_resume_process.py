@@ -76,7 +76,7 @@ async def test_redis_away_before_a_redeem(
 async def test_redis_lost_between_ticket_and_credential(
     losing_redis: tuple[RedisAddress, Callable[[bytes], None]], start_service: StartService, connect: Connect
 ) -> None:
-    """When the credential cannot be stored, the redeem is UNAVAILABLE, and the ticket, taken out before, used up."""
+    """When the credential cannot be stored, the redeem is UNAVAILABLE, and the ticket, not taken out yet, still good."""
     address_of_redis, lose = losing_redis
     _, address = start_service({"KAFKA_WS_TOKEN_HS256_SECRET": SECRET, **address_of_redis.settings()})
     client = connect(address)
@@ -84,6 +84,8 @@ async def test_redis_lost_between_ticket_and_credential(
     ticket = (await client.issue(f"Bearer {hmac_token()}")).ticket
     lose(b"kafka-ws:resume:")
     assert await client.redeem_outcome(ticket, "admin.t") == STORE_AWAY
+    credential = (await client.redeem_with(ticket, "admin.t")).resume_credential
+    assert await client.resume_outcome(credential, "admin.t") == ("OK", "admin")
     assert await client.redeem_outcome(ticket, "admin.t") == INVALID
 
 

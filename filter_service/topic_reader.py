@@ -4,8 +4,8 @@ A `TopicReader` belongs to one reader thread (`live_reader` or `catch_up`) and i
 every partition it reads, the position (the next offset), and which subscriptions take part there: a subscription may
 be level with this reader on one partition and elsewhere (behind, waiting, served by another replica) on the next.
 
-Per record: parse once, ask the rule index once, run each distinct projection once, and note per stream which of its
-subscriptions take the value. Nothing here blocks, and nothing here knows Kafka's client or gRPC.
+Which records are whose, `topic_rules` says; here is noted per stream which of its subscriptions take a value. Nothing
+here blocks, and nothing here knows Kafka's client or gRPC.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ import itertools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-import orjson
 import structlog
 
 from filter_service import metrics
-from filter_service.matching import RuleEntry, RuleIndex
 from filter_service.outbox import Outbox, Parked, PositionNote
-from filter_service.projection import Projection
-from filter_service.record import Record, parse
-from filter_service.stream_batch import KafkaRecord, Matched, Member, Outlet, Projector, Stream, projectors
+from filter_service.stream_batch import KafkaRecord, Member, Outlet, Stream
 from filter_service.subscription import Subscription
+from filter_service.topic_rules import TopicRules
 from runtime.grpc_server import MESSAGE_SIZE_LIMIT
 
 log = structlog.get_logger(__name__)
@@ -61,10 +58,9 @@ class TopicReader:
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self._index: RuleIndex[Member] = RuleIndex()
+        self._rules = TopicRules(topic)
         self._members: dict[Subscription, Member] = {}
         self._streams: dict[Outbox, Stream] = {}
-        self._projectors: dict[Projection, Projector] = {}
         self._partitions: dict[int, _Partition] = {}
 
     # ---- partitions
@@ -171,19 +167,21 @@ class TopicReader:
             stream = self._streams[subscription.outbox] = Stream(subscription.outbox)
         outlet = stream.outlets.get(subscription.projection)
         if outlet is None:
-            outlet = stream.outlets[subscription.projection] = Outlet(self._projector(subscription.projection))
+            outlet = stream.outlets[subscription.projection] = Outlet(
+                self._rules.use_projector(subscription.projection)
+            )
         outlet.users += 1
         member = self._members[subscription] = Member(subscription, stream, outlet)
         stream.members[subscription] = member
         stream.metadata_users += subscription.with_metadata
         for state in self._partitions.values():
             state.absent.add(member)
-        self._index.add(subscription.rule, member)
+        self._rules.add(subscription, member)
         return member
 
     def _remove(self, member: Member) -> None:
         subscription = member.subscription
-        self._index.remove(subscription.rule, member)
+        self._rules.remove(subscription, member)
         del self._members[subscription]
         for state in self._partitions.values():
             state.absent.discard(member)
@@ -193,25 +191,9 @@ class TopicReader:
         member.outlet.users -= 1
         if not member.outlet.users:
             del stream.outlets[subscription.projection]
-            self._release_projector(subscription.projection)
+            self._rules.release_projector(subscription.projection)
         if not stream.members:
             del self._streams[subscription.outbox]
-
-    def _projector(self, projection: Projection | None) -> Projector | None:
-        if projection is None:
-            return None
-        projector = self._projectors.get(projection)
-        if projector is None:
-            projector = self._projectors[projection] = Projector(projection)
-        projector.users += 1
-        return projector
-
-    def _release_projector(self, projection: Projection | None) -> None:
-        if projection is not None:
-            projector = self._projectors[projection]
-            projector.users -= 1
-            if not projector.users:
-                del self._projectors[projection]
 
     # ---- records
 
@@ -312,7 +294,7 @@ class TopicReader:
             log.error("record is too large for gRPC", topic=self.topic, partition=partition, offset=first)
             state.next_offset = next_offset
             return []
-        matched = self._match(partition, messages)
+        matched = self._rules.match(partition, messages)
         absent = state.absent
         takers: dict[Stream, list[tuple[Member, list[int]]]] = {}
         for entry, places in matched.places.items():
@@ -326,50 +308,9 @@ class TopicReader:
                 metrics.RECORDS_SENT.inc(len(batch.values))
                 if not stream.outbox.offer(batch):
                     parked += self._park(partition, stream, first)
-        for projector in self._projectors.values():
-            projector.forget()
+        self._rules.forget()
         state.next_offset = next_offset
         return parked
-
-    def _match(self, partition: int, messages: Sequence[KafkaRecord]) -> Matched:
-        """Parses records and finds out which rules match them."""
-        match = self._index.match
-        loads = orjson.loads
-        is_cut = bool(self._projectors)
-        cutting: set[Projector] = set()
-        cut_for: object = None
-        kept: list[KafkaRecord] = []
-        texts: list[bytes] = []
-        found: list[Sequence[RuleEntry[Member]]] = []
-        # This loop is most of what a record costs: every call in it is felt.
-        for message in messages:
-            try:
-                text = message.value()
-                try:
-                    document = loads(text)  # type: ignore[arg-type]  # a tombstone's None is refused like bad JSON
-                    if not document or (type(document) is not dict and type(document) is not list):
-                        continue
-                except orjson.JSONDecodeError:
-                    record = parse(text)
-                    if record is None:
-                        continue
-                    text, document = record.text, record.document
-                entries = match(document)
-                if entries:
-                    if is_cut:
-                        # Now, while the document is in the processor's cache; later costs twice as much.
-                        if entries is not cut_for:
-                            cutting, cut_for = projectors(entries), entries
-                        record = Record(text, document)  # type: ignore[arg-type]  # a None was refused
-                        for projector in cutting:
-                            projector.cut(len(kept), record)
-                    kept.append(message)
-                    texts.append(text)  # type: ignore[arg-type]
-                    found.append(entries)
-            except Exception:  # a poisonous record must not stop the others (promise 5)
-                metrics.RECORDS_FAILED.inc()
-                log.exception("record failed", topic=self.topic, partition=partition, offset=message.offset())
-        return Matched(kept, texts, found)
 
     def _park(self, partition: int, stream: Stream, position: int) -> list[Parked]:
         metrics.DETACHED.inc()

@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.conftest import CreateTopic, MakeStack, StartKafka, StartRedis
+from tests.end_to_end.test_positions import records_of, rest
 from tests.kafka.records import RecordWriter
 from tests.stack.client import Client, CloseEvent, Socket
 from tests.stack.stack import TICKET
@@ -163,6 +164,32 @@ async def test_partitions_are_added(make_stack: MakeStack, start_kafka: StartKaf
         assert await numbers(socket, 2) == [0, 1]
         await in_thread(records.write_all, topic, numbered(2, 1), partition=0)
         assert await numbers(socket, 1) == [2]
+
+
+async def test_positions_in_partitions_that_are_added(make_stack: MakeStack, start_kafka: StartKafka) -> None:
+    """With `format=record` a topic may grow under two filter replicas: every position, from before and after, resumes
+    with all that follows it, the new partitions included."""
+    kafka = await in_thread(start_kafka)
+    stack = await in_thread(make_stack, bootstrap=kafka.bootstrap, filters=2)
+    topic = await in_thread(kafka.create_topic, "admin.growing")
+    seen: list[Any] = []
+    async with await stack.client().connect(topic, parameters={"format": "record"}) as socket:
+        for partitions in (1, 3, 6):
+            if partitions > 1:
+                await in_thread(kafka.add_partitions, topic, partitions)
+            records = RecordWriter(kafka.bootstrap)  # one that knows of them
+            for partition in range(partitions):
+                await in_thread(records.write_all, topic, numbered(10 * partitions, 4), partition=partition)
+            seen += await records_of(socket, 4 * partitions)
+    places = [(record["partition"], record["offset"]) for record in seen]
+    assert len(set(places)) == 40
+    for last in (0, 3, 5, 15, 16, 30):
+        parameters = {"from": seen[last]["position"], "until": "latest", "format": "record"}
+        async with await stack.client().connect(topic, parameters=parameters) as socket:
+            values, close = await rest(socket)
+        assert close.code == 1000
+        again = [(value["partition"], value["offset"]) for value in values if "offset" in value]
+        assert sorted(again) == sorted(places[last + 1 :])
 
 
 async def test_records_that_are_no_messages(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:

@@ -104,15 +104,17 @@ async def test_records_removed_before_a_slow_client_has_read_them(
     start_service: StartService,
     connect: Connect,
 ) -> None:
-    """What was taken from it is told, with 4410, after everything that it could still get; others do not notice."""
+    """What was taken from it is told, as 4410 or a gap, after all that it could still get; others do not notice."""
     limits = {"KAFKA_WS_FILTER_OUTBOX_BYTES": "20000", "KAFKA_WS_FILTER_REPLAY_BYTES": "0"}
     service = await asyncio.to_thread(start_service, limits)
     topic = create_topic(partitions=2)
     slow = await connect(service).subscribe(topic)
+    going_on = connect(service).call(pb.Subscription(topic=topic, on_gap=pb.GAP_POLICY_CONTINUE))
+    await going_on.begin()
     quick = await connect(service).subscribe(topic, partitions=[1])
     values = [b'{"n":%d,"padding":"%s"}' % (number, b"x" * 5_000) for number in range(4_000)]
     await asyncio.to_thread(records.write_all, topic, values)
-    await asyncio.to_thread(service.wait_metric, "kafka_ws_filter_detached_total", 1)
+    await asyncio.to_thread(service.wait_metric, "kafka_ws_filter_detached_total", 2)
     kafka.delete_records(topic, before=4_000)
     failure = await slow.failed()
     got = slow.values()
@@ -122,3 +124,9 @@ async def test_records_removed_before_a_slow_client_has_read_them(
     assert failure.details == f"4410 partition 0: offset {len(got)} is gone, first offset is 4000"
     records.write_all(topic, numbered(0, 3), partition=1)
     assert await quick.take_values(3) == numbered(0, 3)
+    records.write_all(topic, numbered(4_000, 3))
+    await going_on.until(lambda: going_on.positions == {0: 4_003, 1: 3})
+    (gap,) = going_on.gaps
+    assert gap == pb.Gap(partition=0, from_offset=len(going_on.values(0)) - 3, to_offset=4_000)
+    assert going_on.values(0) == values[: gap.from_offset] + numbered(4_000, 3)
+    assert going_on.values(1) == numbered(0, 3)

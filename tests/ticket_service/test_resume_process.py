@@ -76,7 +76,7 @@ async def test_redis_away_before_a_redeem(
 async def test_redis_lost_between_ticket_and_credential(
     losing_redis: tuple[RedisAddress, Callable[[bytes], None]], start_service: StartService, connect: Connect
 ) -> None:
-    """When the credential cannot be stored, the redeem is UNAVAILABLE, and the ticket, not taken out yet, still good."""
+    """When the credential cannot be stored, a redeem is UNAVAILABLE, and the ticket, not taken out yet, still good."""
     address_of_redis, lose = losing_redis
     _, address = start_service({"KAFKA_WS_TOKEN_HS256_SECRET": SECRET, **address_of_redis.settings()})
     client = connect(address)

@@ -163,8 +163,19 @@ class CatchUpPool:
         """A reader has finished with a partition: those who wait for one may have it, the first of them for sure."""
         with self._lock:
             waiting = self._waiting.pop(key, [])
-        for subscription, start in waiting:
+        for subscription, start in self._in_company(waiting):
             self.attach(subscription, key[1], start)
+
+    def _in_company(self, waiting: list[tuple[Subscription, int]]) -> list[tuple[Subscription, int]]:
+        """Puts those who can share a pass with the first in front, beginning with the one that is furthest behind:
+        whoever comes after a reader has opened further on must wait for another pass."""
+        if not waiting:
+            return []
+        first = waiting[0][1]
+        lowest = min(start for _, start in waiting if first - self._shared_distance <= start <= first)
+        company = [each for each in waiting if self.is_near(lowest, each[1])]
+        others = [each for each in waiting if not self.is_near(lowest, each[1])]
+        return sorted(company, key=lambda each: each[1]) + others
 
     def _choose(self, key: Partition, start: int) -> HandOver | None:
         """A reader that is near, else one that does not read the partition; None when there is none."""

@@ -63,6 +63,14 @@ class Readers(RuleBasedStateMachine):
                 offsets[partition] = max(log.first, log.end + starts[partition])
         world.subscribe(world.streams[stream % 3], query, offsets)
 
+    @precondition(lambda self: self.world.live.reader.positions)
+    @rule(stream=which, query=st.integers(0, len(QUERIES) - 1), partition=which, back=st.integers(0, 3))
+    def subscribed_close_to_the_live_reader(self, stream: int, query: int, partition: int, back: int) -> None:
+        """Where the newest records are, or are not any more: seldom met by chance."""
+        world = self.world
+        key, position = sorted(world.live.reader.positions.items())[partition % len(world.live.reader.positions)]
+        world.subscribe(world.streams[stream % 3], query, {key[1]: max(world.logs[key].first, position - back)})
+
     @precondition(lambda self: self.world.open)
     @rule(number=which)
     def closed(self, number: int) -> None:

@@ -131,4 +131,4 @@ class Readers(RuleBasedStateMachine):
 
 
 TestReaders = Readers.TestCase
-TestReaders.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestReaders.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)

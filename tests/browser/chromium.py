@@ -167,11 +167,12 @@ class Page:
         await self.until("document.readyState === 'complete'")
 
     async def run(self, code: str) -> Any:
-        """What an expression gives, as JSON would; promises are waited for.
+        """What some code gives in the end, as JSON would.
+
+        It is run as in a browser's console: it may `await`, and what it declares is there for later calls.
 
         :raises PageError: it throws.
         """
-        # `replMode` allows `await`, and declarations that later calls see, as in the console of a browser.
         asked = {"expression": code, "awaitPromise": True, "returnByValue": True, "replMode": True}
         answer = await self._call("Runtime.evaluate", asked)
         if "exceptionDetails" in answer:

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.processes import Process
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_START_TIMEOUT_SEC = 60.0
+_START_TIMEOUT_SEC = 90.0
 _WAIT_SEC = 60.0
 """Bound of every wait. Far above what anything takes; only a failure meets it."""
 

@@ -17,10 +17,11 @@ from filter_service import messages, metrics
 from filter_service.errors import DrainingError, SubscriptionIdError
 from filter_service.language import LanguageError
 from filter_service.outbox import Ended, Item
+from filter_service.query_compiler import compile_query
 from filter_service.rejections import rejection
 from filter_service.requests import check_possible, checked
 from filter_service.stream_writer import StreamWriter
-from filter_service.subscriptions import Accepted, Subscriptions, compile_query
+from filter_service.subscriptions import Accepted, Subscriptions
 
 log = structlog.get_logger(__name__)
 

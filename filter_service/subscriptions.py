@@ -18,18 +18,15 @@ from filter_service.errors import (
     TopicReplacedError,
 )
 from filter_service.kafka_source import KafkaLookups
-from filter_service.language import InvalidSyntaxError, Rule, Selection, compile_fields, compile_where
 from filter_service.limit import Limit
 from filter_service.offsets import MissingRecords, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
+from filter_service.query_compiler import compile_query
 from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
-
-INLINE_QUERY_LENGTH = 512
-"""Longest query compiled on the event loop; a longer one would hold others up and goes to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +51,6 @@ class Accepted:
     topic_id: bytes
     missing: list[MissingRecords]
     is_complete: bool
-
-
-async def compile_query(where: str, fields: str, max_length: int) -> tuple[Rule, Selection | None]:
-    """The compiled query.
-
-    Raises:
-        LanguageError: it is wrong, or longer than `max_length` characters.
-    """
-    if len(where) > max_length:
-        raise InvalidSyntaxError("where", max_length, len(where) - max_length)
-    if len(fields) > max_length:
-        raise InvalidSyntaxError("fields", max_length, len(fields) - max_length)
-
-    def compile_both() -> tuple[Rule, Selection | None]:
-        return compile_where(where), compile_fields(fields)
-
-    if len(where) + len(fields) <= INLINE_QUERY_LENGTH:
-        return compile_both()
-    return await asyncio.to_thread(compile_both)
 
 
 class Stream:

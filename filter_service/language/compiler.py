@@ -1,8 +1,8 @@
 """From text to rules and selections, or to the error that the text deserves.
 
-Called by the gRPC servicer for every subscription and every `Validate`, from any thread. Errors come in
-the order of behaviour, section 5: the leftmost syntax error or unknown operator; then, condition by condition, escape,
-arity, type.
+Called by `query_compiler` for every subscription and every `Validate`, from several threads. Errors come in the order
+of behaviour, section 5: the leftmost syntax error or unknown operator; then, condition by condition, escape, arity,
+type.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The door to ANTLR: text in, syntax tree or the leftmost error out. Nothing else imports `antlr4` or `generated`.
 
-Called by `compiler`, from any thread. The generated lexers share their automata between calls, so that they are
-computed once per process; two threads at once may compute a part of them twice.
+Called by `compiler`, from several threads. The generated lexers share their automata between calls, so that they are
+computed once per process; they are only ever added to, and what two threads find out at once is the same.
 
 Time is linear in the length of the text: the grammars are LL(1), reading stops at the first error, and every text is
 bounded in length and nesting before the (recursive) parser sees it. ANTLR takes a third of a millisecond for a usual

@@ -113,9 +113,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                     ended.set_result(item.reason)
                 return
             subscription = writer.stream.subscriptions.get(0)
-            message = messages.for_subscriber(item, None if subscription is None else subscription.limit)
-            if message is not None:
-                yield message
+            yield messages.for_subscriber(item, None if subscription is None else subscription.limit)
             # Control returns here when the message has been written.
             if messages.reached(item) and not ended.done():
                 ended.set_result(None)

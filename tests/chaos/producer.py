@@ -30,7 +30,7 @@ then. librdkafka keeps five requests in flight and spins while a sixth waits (se
 were slow for a moment stayed slow, for want of the processor."""
 
 _MOST_BEHIND_SEC = 2.0
-"""What is not written because the processor or a leader is away is made up for, but no more than was due in this time."""
+"""What is not written because the processor or a leader is away is made up for: what was due in this time at most."""
 
 _FLUSH_SEC = 60.0
 

@@ -21,13 +21,13 @@ BROKERS = {"broker.session.timeout.ms": "3000"}
 """Settings of the brokers: how soon a dead one is given up, which is Kafka's part of a stall."""
 
 SMALL_BUFFERS = {
-    # Little room everywhere, so that whoever is slow or stopped is so within the seconds that a run has.
+    # A quarter of what is usual, so that whoever is slow or stopped is so within the seconds that a run has.
     "KAFKA_WS_SERVER_SEND_BUFFER": str(64 * 1024),
-    "KAFKA_WS_SERVER_SLOW_CONSUMER_HIGH_MARK": str(256 * 1024),
-    "KAFKA_WS_SERVER_SLOW_CONSUMER_LOW_MARK": str(32 * 1024),
+    "KAFKA_WS_SERVER_SLOW_CONSUMER_HIGH_MARK": str(512 * 1024),
+    "KAFKA_WS_SERVER_SLOW_CONSUMER_LOW_MARK": str(64 * 1024),
     "KAFKA_WS_SERVER_BACKLOG_LIMIT": str(4 * 1024 * 1024),
-    "KAFKA_WS_FILTER_OUTBOX_BYTES": str(2 * 1024 * 1024),
-    "KAFKA_WS_FILTER_REPLAY_BYTES": str(256 * 1024),
+    "KAFKA_WS_FILTER_OUTBOX_BYTES": str(8 * 1024 * 1024),
+    "KAFKA_WS_FILTER_REPLAY_BYTES": str(1024 * 1024),
     "KAFKA_WS_SERVER_POSITION_INTERVAL_SEC": "1",
 }
 

@@ -68,6 +68,7 @@ class Plan:
 
 SHORT = Plan(
     seconds=45.0,
+    rate=2_000,
     hold_sec=(0.3, 1.5),
     pause_sec=(0.0, 0.3),
     client_stop_sec=4.0,
@@ -78,7 +79,7 @@ SHORT = Plan(
     limit_sec=120.0,
     stuck_sec=60.0,
 )
-"""For `make test`: one round of everything."""
+"""For `make test`: one round of everything, at a rate that leaves something of two cores for whatever else runs."""
 
 
 def rounds(dice: random.Random, plan: Plan) -> Iterator[list[tuple[Fault, ...]]]:

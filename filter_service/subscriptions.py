@@ -193,8 +193,7 @@ class Subscriptions:
         for number, offset in found.starts.items():
             if found.stops is not None and offset >= found.stops[number]:
                 continue
-            at_end = offset >= found.ends[number]
-            self._readers.attach(subscription, number, offset, begin=found.ends[number] if at_end else None)
+            self._readers.attach(subscription, number, offset, begin=found.live_begin(number))
         # Partitions that appeared while the offsets were being looked up.
         self._attach_new(subscription, request.partitions, self.catalog.count(request.topic))
 

@@ -97,6 +97,12 @@ def _require_kafka() -> None:
 
 
 @pytest.fixture(scope="session")
+def kafka_runs_here() -> None:
+    """Needed by whoever starts brokers without the fixtures below."""
+    _require_kafka()
+
+
+@pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """One Apache Kafka broker for the whole run; see `.bootstrap`. Tests must not stop it."""
     _require_kafka()

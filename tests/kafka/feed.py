@@ -5,6 +5,7 @@ Blocking; :meth:`Feed.running` writes from a thread of its own.
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -70,4 +71,10 @@ class Feed:
         found: dict[int, list[int]] = {partition: [] for partition in range(self.partitions)}
         for partition, number in seen:
             found[partition].append(number)
-        assert found == {partition: list(range(self.count)) for partition in range(self.partitions)}
+        for partition, numbers in found.items():
+            assert numbers == list(range(self.count)), f"partition {partition}: {self._fault(numbers)}"
+
+    def _fault(self, numbers: list[int]) -> str:
+        lost = sorted(set(range(self.count)) - set(numbers))
+        doubled = sorted(number for number, times in Counter(numbers).items() if times > 1)
+        return f"lost {lost}, doubled {doubled}" if lost or doubled else f"out of order: {numbers}"

@@ -28,6 +28,7 @@ class Subscription:
         limit: where it ends, looked after on the event loop; None: nowhere. With one, partitions that appear later are
             not read.
         outbox: of the stream the subscription belongs to.
+        budgeted: what its query has taken of the `query_budget`.
         closed: set on the event loop when the client has closed it; readers forget it at their next command.
     """
 
@@ -39,4 +40,5 @@ class Subscription:
     outbox: Outbox
     skips_gaps: bool = False
     limit: Limit | None = None
+    budgeted: int = 0
     closed: bool = field(default=False)

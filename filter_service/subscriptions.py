@@ -22,6 +22,7 @@ from filter_service.limit import Limit
 from filter_service.offsets import MissingRecords, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
+from filter_service.query_budget import QueryBudget
 from filter_service.query_compiler import compile_query
 from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
@@ -96,6 +97,7 @@ class Subscriptions:
             settings.filter_missing_topic_interval_sec,
             self,
         )
+        self._budget = QueryBudget(settings.filter_max_query_total)
         self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
         self.draining = False
         self.kafka_available = True
@@ -138,14 +140,23 @@ class Subscriptions:
             raise DrainingError
         if len(stream.subscriptions) + stream.opening >= self._settings.filter_max_subscriptions:
             raise TooManySubscriptionsError(self._settings.filter_max_subscriptions)
+        budgeted = self._budget.take(request.where, request.fields)
         stream.opening += 1
         try:
-            await self._open(stream, subscription_id, request, opened)
+            await self._open(stream, subscription_id, request, opened, budgeted)
         finally:
             stream.opening -= 1
+            if subscription_id not in stream.subscriptions:
+                # Refused, or complete before it has begun.
+                self._budget.give_back(budgeted)
 
     async def _open(
-        self, stream: Stream, subscription_id: int, request: Request, opened: Callable[[Accepted], None]
+        self,
+        stream: Stream,
+        subscription_id: int,
+        request: Request,
+        opened: Callable[[Accepted], None],
+        budgeted: int,
     ) -> None:
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
@@ -169,6 +180,7 @@ class Subscriptions:
             stream.outbox,
             request.skips_gaps,
             None if found.stops is None else Limit(found.starts, found.stops),
+            budgeted,
         )
         is_complete = subscription.limit is not None and subscription.limit.is_reached
         opened(
@@ -207,6 +219,7 @@ class Subscriptions:
             return
         stream.limited -= subscription.limit is not None
         subscription.closed = True
+        self._budget.give_back(subscription.budgeted)
         self._readers.forget(subscription)
         of_topic = self._of_topic[subscription.topic]
         del of_topic[subscription]

@@ -19,7 +19,7 @@ from filter_service.errors import (
 )
 from filter_service.kafka_source import KafkaLookups
 from filter_service.limit import Limit
-from filter_service.offsets import MissingRecords, resolve
+from filter_service.offsets import MissingRecords, Range, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
 from filter_service.query_budget import QueryBudget
@@ -142,12 +142,12 @@ class Subscriptions:
             raise TooManySubscriptionsError(self._settings.filter_max_subscriptions)
         budgeted = self._budget.take(request.where, request.fields)
         stream.opening += 1
+        is_held = False
         try:
-            await self._open(stream, subscription_id, request, opened, budgeted)
+            is_held = await self._open(stream, subscription_id, request, opened, budgeted)
         finally:
             stream.opening -= 1
-            if subscription_id not in stream.subscriptions:
-                # Refused, or complete before it has begun.
+            if not is_held:
                 self._budget.give_back(budgeted)
 
     async def _open(
@@ -157,17 +157,14 @@ class Subscriptions:
         request: Request,
         opened: Callable[[Accepted], None],
         budgeted: int,
-    ) -> None:
+    ) -> bool:
+        """Returns whether the subscription is held from now on; not if it is complete before it has begun."""
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
-        count = await self.catalog.use(request.topic)
+        await self.catalog.use(request.topic)
         try:
-            if any(number >= count for position in request.positions for number in position.offsets):
-                # Another replica may have seen a new partition sooner than this one.
-                count = await self.catalog.look_again(request.topic)
-            await self._check_topic(request)
-            found = await resolve(self._lookups, request, count)
+            topic_id, count, found = await self._resolve(request)
         except BaseException:
             self.catalog.release(request.topic)
             raise
@@ -180,6 +177,8 @@ class Subscriptions:
             stream.outbox,
             request.skips_gaps,
             None if found.stops is None else Limit(found.starts, found.stops),
+            topic_id,
+            count,
             budgeted,
         )
         is_complete = subscription.limit is not None and subscription.limit.is_reached
@@ -190,14 +189,14 @@ class Subscriptions:
                 rule.canonical,
                 "" if selection is None else selection.canonical,
                 count,
-                self.catalog.id(request.topic),
+                topic_id,
                 found.missing,
                 is_complete,
             )
         )
         if is_complete:
             self.catalog.release(request.topic)
-            return
+            return False
         stream.subscriptions[subscription_id] = subscription
         stream.limited += subscription.limit is not None
         self._of_topic.setdefault(request.topic, {})[subscription] = request.partitions
@@ -207,10 +206,10 @@ class Subscriptions:
         for number, offset in found.starts.items():
             if found.stops is not None and offset >= found.stops[number]:
                 continue
-            at_end = offset >= found.ends[number]
-            self._readers.attach(subscription, number, offset, begin=found.ends[number] if at_end else None)
+            self._readers.attach(subscription, number, offset, begin=found.live_begin(number))
         # Partitions that appeared while the offsets were being looked up.
-        self._attach_new(subscription, request.partitions, count, self.catalog.count(request.topic))
+        self._attach_new(subscription, request.partitions, self.catalog.count(request.topic))
+        return True
 
     def close(self, stream: Stream, subscription_id: int) -> None:
         """Closes one subscription; an unknown number is ignored."""
@@ -237,8 +236,27 @@ class Subscriptions:
     def resume_parked(self, stream: Stream) -> None:
         """Lets subscriptions that were detached because the stream was full catch up, once it has drained."""
         for parked in stream.outbox.take_parked():
-            if not parked.subscription.closed:
+            if not parked.subscription.is_over:
                 self._readers.attach(parked.subscription, parked.partition, parked.position)
+
+    async def _resolve(self, request: Request) -> tuple[bytes, int, Range]:
+        """The topic's id, its number of partitions, and the offsets that are asked for in it.
+
+        Raises:
+            FilterError: see `errors`.
+        """
+        topic = request.topic
+        while True:
+            topic_id, count = self.catalog.id(topic), self.catalog.count(topic)
+            if any(number >= count for position in request.positions for number in position.offsets):
+                # Another replica may have seen a new partition sooner than this one.
+                count = await self.catalog.look_again(topic)
+            await self._check_topic(request)
+            found = await resolve(self._lookups, request, count)
+            if not topic_id or self.catalog.id(topic) == topic_id:
+                return self.catalog.id(topic), count, found
+            # It was created again meanwhile.
+            await self.catalog.look_again(topic)
 
     async def _check_topic(self, request: Request) -> None:
         """Whether the topic is the one that the request's positions belong to.
@@ -248,12 +266,15 @@ class Subscriptions:
             TopicReplacedError: it is not.
         """
         meant = {position.topic_id for position in request.positions if position.topic_id}
-        if meant and meant != {await self.catalog.current_id(request.topic)}:
+        if meant and meant != {self.catalog.id(request.topic) or await self.catalog.current_id(request.topic)}:
             raise TopicReplacedError(request.topic)
 
-    def _attach_new(self, subscription: Subscription, selection: PartitionSelection, known: int, now: int) -> None:
-        for number in range(known, now):
-            if selection.covers(number) and subscription.limit is None:
+    def _attach_new(self, subscription: Subscription, selection: PartitionSelection, count: int) -> None:
+        """Reads the partitions that the topic has got since."""
+        new = range(subscription.partition_count, count)
+        subscription.partition_count = max(subscription.partition_count, count)
+        for number in new:
+            if selection.covers(number) and subscription.limit is None and not subscription.is_over:
                 self._readers.attach(subscription, number, 0, begin=0)
 
     # ---- CatalogListener
@@ -262,17 +283,25 @@ class Subscriptions:
         """A topic has appeared, or has more partitions."""
         self.identified(topic)
         for subscription, selection in self._of_topic.get(topic, {}).items():
-            self._attach_new(subscription, selection, known, now)
+            self._attach_new(subscription, selection, now)
 
     def identified(self, topic: str) -> None:
         """What is told of a topic has changed."""
         by_outbox: dict[Outbox, list[Subscription]] = {}
         for subscription in self._of_topic.get(topic, {}):
+            subscription.topic_id = subscription.topic_id or self.catalog.id(topic)
             by_outbox.setdefault(subscription.outbox, []).append(subscription)
         for outbox, subscriptions in by_outbox.items():
             outbox.offer(TopicNote(subscriptions, self.catalog.id(topic), self.catalog.count(topic)))
 
     def replaced(self, topic: str) -> None:
-        """A topic was deleted and created again: nobody's position holds."""
+        """A topic was deleted and created again: the positions of those who have read the old one do not hold.
+
+        Readers let them go before they get anybody who is to read the new one, since whoever is level with a reader
+        is served what it has read.
+        """
         for subscription in self._of_topic.get(topic, {}):
-            subscription.outbox.offer(Ended(subscription, TopicReplacedError(topic)))
+            if subscription.partition_count and not subscription.is_over:
+                subscription.ended = True
+                self._readers.forget(subscription)
+                subscription.outbox.offer(Ended(subscription, TopicReplacedError(topic)))

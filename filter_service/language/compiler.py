@@ -24,7 +24,7 @@ from filter_service.language.selection import WILDCARD, Members, Selection
 from filter_service.language.tree import ConditionNode, MemberNode, Value
 
 _REMEMBERED_TEXTS = 1024
-"""A reconnect storm brings few distinct texts many times; compiling one takes a third of a millisecond."""
+"""Many clients ask for the same."""
 _REMEMBERED_LENGTH = 512
 """Longer texts are compiled each time, so that what is remembered stays within 70 MB, whatever clients send (1 MB for
 ordinary queries): a character of a text can become 150 bytes."""

@@ -65,7 +65,7 @@ class FilterSettings(ServiceSettings):
         default=65_536, ge=1, description="Most characters of one `where` or `fields`; a longer one is invalid syntax."
     )
     filter_max_query_total: int = Field(
-        default=8 * 1024 * 1024,
+        default=1024 * 1024,
         ge=1,
         description="Characters of all queries of more than 512 characters that may be open in one process; in memory "
         "each takes up to 400 bytes. Past them only shorter queries are accepted.",

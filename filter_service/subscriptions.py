@@ -22,6 +22,7 @@ from filter_service.limit import Limit
 from filter_service.offsets import MissingRecords, Range, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
+from filter_service.query_budget import QueryBudget
 from filter_service.query_compiler import compile_query
 from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
@@ -96,6 +97,7 @@ class Subscriptions:
             settings.filter_missing_topic_interval_sec,
             self,
         )
+        self._budget = QueryBudget(settings.filter_max_query_total)
         self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
         self.draining = False
         self.kafka_available = True
@@ -138,15 +140,25 @@ class Subscriptions:
             raise DrainingError
         if len(stream.subscriptions) + stream.opening >= self._settings.filter_max_subscriptions:
             raise TooManySubscriptionsError(self._settings.filter_max_subscriptions)
+        budgeted = self._budget.take(request.where, request.fields)
         stream.opening += 1
+        is_held = False
         try:
-            await self._open(stream, subscription_id, request, opened)
+            is_held = await self._open(stream, subscription_id, request, opened, budgeted)
         finally:
             stream.opening -= 1
+            if not is_held:
+                self._budget.give_back(budgeted)
 
     async def _open(
-        self, stream: Stream, subscription_id: int, request: Request, opened: Callable[[Accepted], None]
-    ) -> None:
+        self,
+        stream: Stream,
+        subscription_id: int,
+        request: Request,
+        opened: Callable[[Accepted], None],
+        budgeted: int,
+    ) -> bool:
+        """Returns whether the subscription is held from now on; not if it is complete before it has begun."""
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
@@ -167,6 +179,7 @@ class Subscriptions:
             None if found.stops is None else Limit(found.starts, found.stops),
             topic_id,
             count,
+            budgeted,
         )
         is_complete = subscription.limit is not None and subscription.limit.is_reached
         opened(
@@ -183,7 +196,7 @@ class Subscriptions:
         )
         if is_complete:
             self.catalog.release(request.topic)
-            return
+            return False
         stream.subscriptions[subscription_id] = subscription
         stream.limited += subscription.limit is not None
         self._of_topic.setdefault(request.topic, {})[subscription] = request.partitions
@@ -196,6 +209,7 @@ class Subscriptions:
             self._readers.attach(subscription, number, offset, begin=found.live_begin(number))
         # Partitions that appeared while the offsets were being looked up.
         self._attach_new(subscription, request.partitions, self.catalog.count(request.topic))
+        return True
 
     def close(self, stream: Stream, subscription_id: int) -> None:
         """Closes one subscription; an unknown number is ignored."""
@@ -204,6 +218,7 @@ class Subscriptions:
             return
         stream.limited -= subscription.limit is not None
         subscription.closed = True
+        self._budget.give_back(subscription.budgeted)
         self._readers.forget(subscription)
         of_topic = self._of_topic[subscription.topic]
         del of_topic[subscription]

@@ -25,8 +25,9 @@ from filter_service.language.tree import ConditionNode, MemberNode, Value
 
 _REMEMBERED_TEXTS = 1024
 """Many clients ask for the same."""
-_REMEMBERED_LENGTH = 2048
-"""Longer texts are compiled each time, so that what is remembered stays within a few megabytes."""
+_REMEMBERED_LENGTH = 512
+"""Longer texts are compiled each time, so that what is remembered stays within 70 MB, whatever clients send (1 MB for
+ordinary queries): a character of a text can become 150 bytes."""
 
 
 def compile_where(text: str) -> Rule:

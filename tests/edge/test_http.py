@@ -37,6 +37,8 @@ def is_json(response: RawResponse, status: int, message: str) -> bool:
         ("/kafka-ws/v1/topics//", 404, "Not Found"),
         ("/kafka-ws/v1/topics/a/b", 404, "Not Found"),
         ("/kafka-ws/v1/topics/a//", 404, "Not Found"),
+        ("/kafka-ws/v1/topics/a." + "x" * 1023 + "?ticket=a:1", 404, "Not Found"),
+        ("/kafka-ws/v1/topics/a." + "x" * 1022 + "?ticket=x", 401, "Invalid ticket"),
         ("/kafka-ws/v1/topics/%zz?ticket=admin:1", 400, "Bad Request"),
         ("/kafka-ws/v1/topics/a%", 400, "Bad Request"),
         ("/kafka-ws/v1/topics/%E9", 400, "Bad Request"),

@@ -94,7 +94,9 @@ class EdgeSettings(ServiceSettings):
         "hundred bytes on, over slow networks.",
     )
     server_write_limit: int = Field(
-        _MIB, ge=1024, description="Bytes written to one WebSocket at a time, when more are waiting."
+        _MIB,
+        ge=1024,
+        description="Bytes written to one WebSocket at a time, when more are waiting; half of the high mark at most.",
     )
     server_backlog_limit: int = Field(
         16 * _MIB,

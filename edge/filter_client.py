@@ -3,7 +3,8 @@
 One `FilterClient` per process, on the event loop. Subscriptions are opened as legs at the replicas that placement
 names. A leg is opened again from its position when its session is lost (crash). When the shares have changed (a replica
 drains, joins, or the topic grows) new legs are opened where they belong and take the place of the old ones once all
-are open (make before break: `Position` cuts what comes twice). What nobody has served for too long is given up.
+have got as far as these (make before break: `Position` cuts what comes twice). What nobody has served for too long is
+given up.
 """
 
 import asyncio
@@ -32,6 +33,10 @@ _SWEEP_SEC = 0.25
 _BALANCE_DELAY_SEC = 0.5
 """From a change to the moving of shares: several that come together cause one move, and short visits none."""
 
+_OVERLAP_SEC = 3.0
+"""How long the old legs of a subscription go on next to open new ones. A replica tells where it is with the first
+records, or within its `KAFKA_WS_FILTER_PROGRESS_INTERVAL_SEC`; one that does not is no reason to stay."""
+
 _KNOWN_TOPICS = 10_000
 """Topics whose number of partitions is remembered."""
 
@@ -53,6 +58,7 @@ class FilterClient:
         self._unbalanced: dict[Subscriber, str] = {}
         self._unserved: dict[Leg, None] = {}
         self._waiting: dict[Leg, None] = {}
+        self._moving: dict[Subscriber, float] = {}
         self._partition_counts: dict[str, int] = {}
         self._balance_handle: asyncio.TimerHandle | None = None
         self.message_handled: Callable[[], None] = lambda: None
@@ -83,6 +89,7 @@ class FilterClient:
         """Has a subscription served no longer; it is told nothing any more."""
         self._subscribers.pop(subscriber, None)
         self._unbalanced.pop(subscriber, None)
+        self._moving.pop(subscriber, None)
         legs = [*subscriber.legs, *subscriber.next_legs]
         subscriber.legs, subscriber.next_legs = [], []
         for leg in legs:
@@ -116,6 +123,7 @@ class FilterClient:
             return
         leg.active, leg.opening = assignment, None
         leg.was_open = True
+        leg.behind = _served(opened) if leg not in subscriber.legs else set()
         leg.waiting_since = None
         leg.avoided.clear()
         self._waiting.pop(leg, None)
@@ -129,6 +137,10 @@ class FilterClient:
         else:
             self._unbalanced.setdefault(subscriber, "balance")
             self._balance_soon()
+
+    def level(self, leg: Leg) -> None:
+        """A leg is where its subscriber is."""
+        self._settle(leg.subscriber)
 
     def refused(self, assignment: Assignment, rejection: filter_pb2.Rejection) -> None:
         """A leg is not served there, or no longer."""
@@ -167,10 +179,14 @@ class FilterClient:
         """Legs have lost their session."""
         for assignment in assignments:
             leg = assignment.leg
+            subscriber = leg.subscriber
             self._drop(assignment)
-            if leg in leg.subscriber.next_legs:
-                self._abandon(leg.subscriber)
-            elif leg in leg.subscriber.legs:
+            if leg in subscriber.next_legs:
+                self._abandon(subscriber)
+            elif leg in subscriber.legs and self._may_take_over(subscriber):
+                # What was to be left is gone already.
+                self._take_over(subscriber)
+            elif leg in subscriber.legs:
                 self._place(leg, "lost")
 
     def handled(self) -> None:
@@ -252,7 +268,7 @@ class FilterClient:
         return self._shares(subscriber) if is_known or is_live else [Share("")]
 
     def _respread(self, subscriber: Subscriber, cause: str) -> None:
-        """Opens legs as they should be; those that are keep serving until all others are open."""
+        """Opens legs as they should be; those that are keep serving until all others are level with them."""
         settled = all(leg.is_complete or (leg.active and not leg.opening) for leg in subscriber.legs)
         if subscriber.next_legs or not settled or not self._replicas.ready:
             return
@@ -263,6 +279,7 @@ class FilterClient:
         if len(shares) == len(kept) == len(subscriber.legs) and all(share in kept for share in shares):
             return
         subscriber.next_legs = [kept.get(share) or Leg(subscriber, share, was_open=True) for share in shares]
+        self._moving[subscriber] = asyncio.get_running_loop().time()
         metrics.MOVES.labels(cause).inc()
         for leg in list(subscriber.next_legs):
             if leg.active is None and leg in subscriber.next_legs:
@@ -270,16 +287,30 @@ class FilterClient:
         self._settle(subscriber)
 
     def _settle(self, subscriber: Subscriber) -> None:
-        """Lets the next legs take over once all of them serve."""
-        if not subscriber.next_legs or not all(leg.active or leg.is_complete for leg in subscriber.next_legs):
-            return
+        """Lets the next legs take over once all of them are where the subscriber is."""
+        if subscriber.next_legs and all(leg.is_level for leg in subscriber.next_legs):
+            self._take_over(subscriber)
+
+    @staticmethod
+    def _may_take_over(subscriber: Subscriber) -> bool:
+        """Whether there are next legs, and all are open."""
+        return bool(subscriber.next_legs) and all(leg.active or leg.is_complete for leg in subscriber.next_legs)
+
+    def _take_over(self, subscriber: Subscriber) -> None:
+        self._moving.pop(subscriber, None)
         before, subscriber.legs, subscriber.next_legs = subscriber.legs, subscriber.next_legs, []
+        for leg in subscriber.legs:
+            leg.behind.clear()
         for leg in before:
             if leg not in subscriber.legs:
                 self._close_leg(leg)
+        # Shares that have changed meanwhile were left for later.
+        self._unbalanced.setdefault(subscriber, "balance")
+        self._balance_soon()
 
     def _abandon(self, subscriber: Subscriber) -> None:
         """Goes on with the legs that are, and tries again later."""
+        self._moving.pop(subscriber, None)
         attempted, subscriber.next_legs = subscriber.next_legs, []
         for leg in attempted:
             if leg not in subscriber.legs:
@@ -319,8 +350,12 @@ class FilterClient:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Tries legs that wait again, leaves replicas that still go, ends what has waited too long."""
-        too_long_ago = asyncio.get_running_loop().time() - self._settings.server_unavailable_timeout_sec
+        """Tries legs that wait again, leaves replicas that still go, ends what has taken or waited too long."""
+        now = asyncio.get_running_loop().time()
+        for subscriber, since in list(self._moving.items()):
+            if since <= now - _OVERLAP_SEC and self._may_take_over(subscriber):
+                self._take_over(subscriber)
+        too_long_ago = now - self._settings.server_unavailable_timeout_sec
         for leg in list(self._waiting):
             self._place(leg)
         given_up = [
@@ -332,3 +367,9 @@ class FilterClient:
                 given_up += [assignment.leg for assignment in session.assignments]
         for subscriber in {leg.subscriber: None for leg in given_up}:
             self._give_up(subscriber, StreamEndedError.of(CloseCode.UNAVAILABLE))
+
+
+def _served(opened: filter_pb2.Opened) -> set[int]:
+    """The partitions of which something will be told."""
+    stops = opened.stop.next_offsets if opened.HasField("stop") else {}
+    return {number for number, offset in opened.start.next_offsets.items() if offset < stops.get(number, offset + 1)}

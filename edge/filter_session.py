@@ -52,6 +52,9 @@ class SessionListener(Protocol):
     def opened(self, assignment: Assignment, opened: filter_pb2.Opened) -> None:
         """The replica serves the leg; records follow."""
 
+    def level(self, leg: Leg) -> None:
+        """The replica has got as far in all partitions of the leg as the subscriber has."""
+
     def refused(self, assignment: Assignment, rejection: filter_pb2.Rejection) -> None:
         """The replica does not serve the leg, or no longer."""
 
@@ -205,7 +208,11 @@ class FilterSession:
             case "progress":
                 progress = message.progress
                 for assignment in self._known(progress.subscription_ids):
-                    assignment.leg.subscriber.progress(progress.partition, progress.next_offset)
+                    leg = assignment.leg
+                    is_level = bool(leg.behind) and leg.reached(progress.partition, progress.next_offset)
+                    leg.subscriber.progress(progress.partition, progress.next_offset)
+                    if is_level:
+                        self._listener.level(leg)
             case "opened":
                 for assignment in self._known((message.opened.subscription_id,)):
                     self._listener.opened(assignment, message.opened)
@@ -240,8 +247,13 @@ class FilterSession:
         assignments = self._assignments
         for delivery in message.deliveries:
             assignment = assignments.get(delivery.subscription_id)
-            if assignment is not None:
-                assignment.leg.subscriber.records(batch, delivery.indexes)
+            if assignment is None:
+                continue
+            leg = assignment.leg
+            is_level = bool(leg.behind) and leg.reached(batch.partition, batch.next_offset)
+            leg.subscriber.records(batch, delivery.indexes)
+            if is_level:
+                self._listener.level(leg)
 
     def _refused(self, number: int, rejection: filter_pb2.Rejection) -> None:
         assignment = self._assignments.pop(number, None)

@@ -84,6 +84,7 @@ class Leg:
         opening: where it is being opened, for the first time or again.
         was_open: whether its partitions have ever been served.
         is_complete: whether everything before the stop has been delivered.
+        behind: partitions in which the replica has not got as far yet as those it is to take over from.
         waiting_since: time of the event loop from which on nobody serves it.
         avoided: replica -> time of the event loop until which it is not asked again.
     """
@@ -91,6 +92,7 @@ class Leg:
     __slots__ = (
         "active",
         "avoided",
+        "behind",
         "is_complete",
         "opening",
         "share",
@@ -105,6 +107,7 @@ class Leg:
         self.share = share
         self.was_open = was_open
         self.is_complete = False
+        self.behind: set[int] = set()
         self.active: Assignment | None = None
         self.opening: Assignment | None = None
         self.waiting_since: float | None = None
@@ -114,6 +117,22 @@ class Leg:
     def first_partition(self) -> int | None:
         """What the leg is placed by when its own replica is away; None: the topic as a whole."""
         return min(self.share.partitions) if self.share.partitions else None
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it can do without the leg that served its partitions before."""
+        return self.is_complete or (self.active is not None and not self.behind)
+
+    def reached(self, partition: int, next_offset: int) -> bool:
+        """The replica has told that it has got to an offset; to be called before the subscriber is told.
+
+        Returns:
+            Whether the leg is level by that, and was not before.
+        """
+        if partition not in self.behind or next_offset < self.subscriber.position.next_offsets.get(partition, 0):
+            return False
+        self.behind.discard(partition)
+        return not self.behind
 
     def request(self) -> filter_pb2.Subscription:
         """What to ask a replica for now: from where the subscriber stands."""

@@ -51,7 +51,9 @@ class Edge:
     def __init__(self, settings: EdgeSettings) -> None:
         """Makes the parts; must be called on the event loop."""
         self.settings = settings
-        self.writer = Writer(settings.server_write_limit, settings.server_backlog_limit)
+        # What piles up while this process is busy must not make all its sockets count as slow when it goes on.
+        write_limit = min(settings.server_write_limit, settings.server_slow_consumer_high_mark // 2)
+        self.writer = Writer(write_limit, settings.server_backlog_limit)
         self.tickets = TicketClient(settings)
         self.filter_client = FilterClient(settings, self.writer)
         self.subscriptions = Subscriptions(

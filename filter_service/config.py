@@ -64,6 +64,12 @@ class FilterSettings(ServiceSettings):
     filter_max_query_length: int = Field(
         default=65_536, ge=1, description="Most characters of one `where` or `fields`; a longer one is invalid syntax."
     )
+    filter_max_query_total: int = Field(
+        default=1024 * 1024,
+        ge=1,
+        description="Characters of all queries of more than 512 characters that may be open in one process; in memory "
+        "each takes up to 400 bytes. Past them only shorter queries are accepted.",
+    )
     filter_metadata_interval_sec: float = Field(
         default=5.0, gt=0, description="Seconds between looks for new partitions of the topics in use."
     )

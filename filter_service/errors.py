@@ -7,6 +7,7 @@
     ├── PositionGoneError          the records asked for are no longer in Kafka (retention)
     ├── TopicReplacedError         the topic that a position belongs to was deleted
     ├── TooManySubscriptionsError  the session holds as many subscriptions as are allowed
+    ├── TooManyLongQueriesError    the process holds as much of long queries as is allowed
     └── DrainingError              this replica is about to stop
 
 Errors of the query language are `filter_service.language.LanguageError`; both are turned into the contract's
@@ -101,6 +102,17 @@ class TooManySubscriptionsError(FilterError):
 
     def __str__(self) -> str:
         return f"this session already holds {self.limit} subscriptions"
+
+
+class TooManyLongQueriesError(FilterError):
+    """Long queries of more than `limit` characters would be open at once."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"long queries of {self.limit} characters are open already (KAFKA_WS_FILTER_MAX_QUERY_TOTAL)"
 
 
 class DrainingError(FilterError):

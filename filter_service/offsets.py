@@ -8,6 +8,14 @@ from filter_service.errors import InvalidSubscriptionError, PositionGoneError, R
 from filter_service.kafka_source import KafkaLookups, Partition
 from filter_service.requests import Edge, Point, Position, Request, Timestamp
 
+LIVE_DISTANCE = 10_000
+"""Records from the end of a partition at which live reading may begin, if nobody reads it yet: about a tenth of a
+second's work. So whoever comes from a replica that has gone goes on without a detour through the catch-up readers."""
+
+LIVE_MARGIN = 1_000
+"""Records before the position of the first who comes, at which live reading begins: filters let partitions fall behind
+each other, and the next who comes may have a lower position. What nobody wants is not even parsed."""
+
 
 @dataclass(frozen=True, slots=True)
 class MissingRecords:
@@ -31,13 +39,29 @@ class Range:
         starts: first offset to deliver.
         stops: offset before which to end; None: never.
         ends: where the partitions end now.
+        begins: first offset that there is; empty where that was no question.
         missing: what was asked for and is gone; `starts` lies behind it.
     """
 
     starts: dict[int, int]
     stops: dict[int, int] | None
     ends: dict[int, int]
+    begins: dict[int, int] = field(default_factory=dict)
     missing: list[MissingRecords] = field(default_factory=list)
+
+    def live_begin(self, partition: int) -> int | None:
+        """Where live reading may begin for this subscription if nobody reads the partition yet.
+
+        Returns:
+            None: too far from the end, it has to catch up first.
+        """
+        start, end = self.starts[partition], self.ends[partition]
+        if start < end - LIVE_DISTANCE:
+            return None
+        # Others who come from the same replica are a little behind or ahead; `latest` and times are where all begin.
+        first = self.begins.get(partition)
+        begin = min(start, end)
+        return begin if first is None else max(min(first, begin), begin - LIVE_MARGIN)
 
 
 async def resolve(lookups: KafkaLookups, request: Request, partition_count: int) -> Range:
@@ -60,6 +84,7 @@ async def resolve(lookups: KafkaLookups, request: Request, partition_count: int)
     ends = _by_number(await lookups.end_offsets(partitions))
     starts = await _offsets(lookups, partitions, request.start, ends)
     stops = None if request.stop is None else await _offsets(lookups, partitions, request.stop, ends)
+    begins: dict[int, int] = {}
     missing: list[MissingRecords] = []
     if isinstance(request.start, Position):
         begins = _by_number(await lookups.beginning_offsets(partitions))
@@ -70,7 +95,7 @@ async def resolve(lookups: KafkaLookups, request: Request, partition_count: int)
                 raise PositionGoneError(number, offset, begins[number])
             missing.append(MissingRecords(number, offset, begins[number]))
             starts[number] = begins[number]
-    return Range(starts, stops, ends, missing)
+    return Range(starts, stops, ends, begins, missing)
 
 
 def _check_known(part: RequestPart, point: Point | None, request: Request, partition_count: int) -> None:

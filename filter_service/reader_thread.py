@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 IDLE_WAIT_SEC = 0.01
 """How long a reader waits for a record before it looks for commands: what a new subscription waits at most."""
+COMMANDS_SEC = 0.02
+"""How long commands may hold up records: thousands of subscriptions that come at once are dealt with piece by piece."""
 WATERMARKS_TIMEOUT_SEC = 2.0
 """How long a reader waits to be told what a partition still has, when it no longer has what was to be read."""
 METADATA_TIMEOUT_SEC = 2.0
@@ -107,19 +109,23 @@ class ReaderThread(Generic[R]):
             self._partitions.close()
 
     def _execute_commands(self) -> None:
-        """Runs what is queued; waits for something to do when nothing is read."""
-        may_wait = not self.reader.positions
-        while not self._stopping:
-            try:
-                command = self._commands.get(block=may_wait)
-            except queue.Empty:
-                break
-            may_wait = False
+        """Runs what is queued, for a while; waits for something to do when nothing is read."""
+        command = self._next_command(block=not self.reader.positions)
+        until = time.monotonic() + COMMANDS_SEC
+        while command is not None:
             try:
                 command()
             except Exception:  # one subscription's trouble stays its own
                 log.exception("command failed", reader=self.reader.name)
+            is_over = self._stopping or time.monotonic() >= until
+            command = None if is_over else self._next_command(block=False)
         self.reader.settle()
+
+    def _next_command(self, *, block: bool) -> Command | None:
+        try:
+            return self._commands.get(block=block)
+        except queue.Empty:
+            return None
 
     def _consume(self) -> None:
         consumer = self._partitions.consumer

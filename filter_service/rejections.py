@@ -12,6 +12,7 @@ from filter_service.errors import (
     KafkaUnavailableError,
     PositionGoneError,
     SubscriptionIdError,
+    TooManyLongQueriesError,
     TooManySubscriptionsError,
     TopicReplacedError,
 )
@@ -50,7 +51,7 @@ def _rejection(error: BaseException) -> pb.Rejection:
         return pb.Rejection(code=pb.REJECTION_CODE_INVALID_SYNTAX, reason=str(error))
     if isinstance(error, PositionGoneError | TopicReplacedError):
         return pb.Rejection(code=pb.REJECTION_CODE_POSITION_GONE, reason=str(error), part=pb.REJECTED_PART_START)
-    if isinstance(error, KafkaUnavailableError | TooManySubscriptionsError | DrainingError):
+    if isinstance(error, KafkaUnavailableError | TooManySubscriptionsError | TooManyLongQueriesError | DrainingError):
         log.warning("subscription refused", problem=str(error))
         return pb.Rejection(code=pb.REJECTION_CODE_UNAVAILABLE, reason="Server unavailable at this moment")
     log.error("unforeseen error", exc_info=error)

@@ -31,6 +31,7 @@ class Subscription:
         topic_id: Kafka's id of the topic it reads; empty: not known. Set on the event loop before readers get it.
         partition_count: partitions that the topic had when this was last looked at, on the event loop: those that
             readers may have been given. 0: it did not exist.
+        budgeted: what its query has taken of the `query_budget`.
         closed: set on the event loop when the client has closed it; readers forget it at their next command.
         ended: the same when its topic was deleted; its client has yet to be told.
     """
@@ -45,6 +46,7 @@ class Subscription:
     limit: Limit | None = None
     topic_id: bytes = b""
     partition_count: int = 0
+    budgeted: int = 0
     closed: bool = field(default=False)
     ended: bool = field(default=False)
 

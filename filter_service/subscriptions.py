@@ -18,18 +18,16 @@ from filter_service.errors import (
     TopicReplacedError,
 )
 from filter_service.kafka_source import KafkaLookups
-from filter_service.language import InvalidSyntaxError, Rule, Selection, compile_fields, compile_where
 from filter_service.limit import Limit
 from filter_service.offsets import MissingRecords, Range, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
+from filter_service.query_budget import QueryBudget
+from filter_service.query_compiler import compile_query
 from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
-
-INLINE_QUERY_LENGTH = 512
-"""Longest query compiled on the event loop; a longer one would hold others up and goes to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +52,6 @@ class Accepted:
     topic_id: bytes
     missing: list[MissingRecords]
     is_complete: bool
-
-
-async def compile_query(where: str, fields: str, max_length: int) -> tuple[Rule, Selection | None]:
-    """The compiled query.
-
-    Raises:
-        LanguageError: it is wrong, or longer than `max_length` characters.
-    """
-    if len(where) > max_length:
-        raise InvalidSyntaxError("where", max_length, len(where) - max_length)
-    if len(fields) > max_length:
-        raise InvalidSyntaxError("fields", max_length, len(fields) - max_length)
-
-    def compile_both() -> tuple[Rule, Selection | None]:
-        return compile_where(where), compile_fields(fields)
-
-    if len(where) + len(fields) <= INLINE_QUERY_LENGTH:
-        return compile_both()
-    return await asyncio.to_thread(compile_both)
 
 
 class Stream:
@@ -118,6 +97,7 @@ class Subscriptions:
             settings.filter_missing_topic_interval_sec,
             self,
         )
+        self._budget = QueryBudget(settings.filter_max_query_total)
         self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
         self.draining = False
         self.kafka_available = True
@@ -160,15 +140,25 @@ class Subscriptions:
             raise DrainingError
         if len(stream.subscriptions) + stream.opening >= self._settings.filter_max_subscriptions:
             raise TooManySubscriptionsError(self._settings.filter_max_subscriptions)
+        budgeted = self._budget.take(request.where, request.fields)
         stream.opening += 1
+        is_held = False
         try:
-            await self._open(stream, subscription_id, request, opened)
+            is_held = await self._open(stream, subscription_id, request, opened, budgeted)
         finally:
             stream.opening -= 1
+            if not is_held:
+                self._budget.give_back(budgeted)
 
     async def _open(
-        self, stream: Stream, subscription_id: int, request: Request, opened: Callable[[Accepted], None]
-    ) -> None:
+        self,
+        stream: Stream,
+        subscription_id: int,
+        request: Request,
+        opened: Callable[[Accepted], None],
+        budgeted: int,
+    ) -> bool:
+        """Returns whether the subscription is held from now on; not if it is complete before it has begun."""
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
@@ -189,6 +179,7 @@ class Subscriptions:
             None if found.stops is None else Limit(found.starts, found.stops),
             topic_id,
             count,
+            budgeted,
         )
         is_complete = subscription.limit is not None and subscription.limit.is_reached
         opened(
@@ -205,7 +196,7 @@ class Subscriptions:
         )
         if is_complete:
             self.catalog.release(request.topic)
-            return
+            return False
         stream.subscriptions[subscription_id] = subscription
         stream.limited += subscription.limit is not None
         self._of_topic.setdefault(request.topic, {})[subscription] = request.partitions
@@ -215,10 +206,10 @@ class Subscriptions:
         for number, offset in found.starts.items():
             if found.stops is not None and offset >= found.stops[number]:
                 continue
-            at_end = offset >= found.ends[number]
-            self._readers.attach(subscription, number, offset, begin=found.ends[number] if at_end else None)
+            self._readers.attach(subscription, number, offset, begin=found.live_begin(number))
         # Partitions that appeared while the offsets were being looked up.
         self._attach_new(subscription, request.partitions, self.catalog.count(request.topic))
+        return True
 
     def close(self, stream: Stream, subscription_id: int) -> None:
         """Closes one subscription; an unknown number is ignored."""
@@ -227,6 +218,7 @@ class Subscriptions:
             return
         stream.limited -= subscription.limit is not None
         subscription.closed = True
+        self._budget.give_back(subscription.budgeted)
         self._readers.forget(subscription)
         of_topic = self._of_topic[subscription.topic]
         del of_topic[subscription]

@@ -294,6 +294,9 @@ class TopicReader:
             log.error("record is too large for gRPC", topic=self.topic, partition=partition, offset=first)
             state.next_offset = next_offset
             return []
+        if len(state.absent) == len(self._members):  # all who will take part wait for what comes later
+            state.next_offset = next_offset
+            return []
         matched = self._rules.match(partition, messages)
         absent = state.absent
         takers: dict[Stream, list[tuple[Member, list[int]]]] = {}

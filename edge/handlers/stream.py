@@ -29,8 +29,13 @@ NO_CLOSE_FRAME = 1006
 """RFC 6455, section 7.1.5: the connection was lost without one."""
 
 
+TOPIC_LENGTH_LIMIT = 1024
+"""Characters. Kafka's names have at most 249; longer ones would only wait, and take memory, for as long as a client
+stays."""
+
+
 def topic_of(path: str) -> str:
-    """The topic a path names; empty when it names none.
+    """The topic a path names; empty when it names none that a socket may wait for.
 
     Args:
         path: percent-encoded, beginning with `PREFIX`. One trailing slash is ignored.
@@ -39,7 +44,8 @@ def topic_of(path: str) -> str:
         ValueError: its percent-encoding is malformed.
     """
     segment = path.removeprefix(PREFIX).removesuffix("/")
-    return "" if "/" in segment else decode_segment(segment)
+    topic = "" if "/" in segment else decode_segment(segment)
+    return topic if len(topic) <= TOPIC_LENGTH_LIMIT else ""
 
 
 class StreamHandler(BaseHandler):

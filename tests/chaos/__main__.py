@@ -1,8 +1,9 @@
 """`make chaos`: one run of faults, or with `SCENARIO=memory` the run that looks at memory.
 
 `SECONDS` says how long (600; 120 for memory), `SEED` is where chance begins (a new one), `FAULTS='broker kill, edge
-drain'` does only these, and the report also goes to the file `REPORT`. The exit code says whether the run was good.
-Logs stay in the folder that is named at the end of a bad one.
+drain'` does only these, `RATE` is the number of records a second (5000; 2000 in a run of less than two minutes), and
+the report also goes to the file `REPORT`. The exit code says whether the run was good. Logs stay in the folder that is
+named at the end of a bad one.
 """
 
 import asyncio
@@ -65,7 +66,8 @@ def _say(text: str) -> None:
 def _run_faults(directory: Path, redis: RedisServer, seconds: float) -> Verdict:
     seed = int(_number("SEED", random.SystemRandom().randrange(1_000_000)))
     _say(f"seed {seed}")
-    plan = replace(SHORT if seconds < _SHORTEST_LONG else Plan(seconds), seconds=seconds, faults=_faults())
+    base = SHORT if seconds < _SHORTEST_LONG else Plan(seconds)
+    plan = replace(base, seconds=seconds, faults=_faults(), rate=int(_number("RATE", base.rate)))
     with KafkaCluster(directory, brokers=3, settings=BROKERS) as kafka:
         return asyncio.run(ChaosRun(directory, kafka, redis, plan, seed, _say).run())
 

@@ -26,9 +26,6 @@ _LOOK_SEC = 0.1
 _LEVEL_SEC = 0.6
 """A client that lacks no more than what was written in this time is level; its reports alone are 0.2 s old."""
 
-_PATIENCE_SEC = 20.0
-"""How long to wait until all are level before the run goes on anyway; whoever is not is found at the end."""
-
 _IN_SYNC_SEC = 120.0
 
 _ADDED = FILTERS[-1]
@@ -72,11 +69,12 @@ class Harm:
         }
 
     async def run(self) -> None:
-        """Goes through the rounds until the time is over; the first round is finished in any case."""
-        end = time.monotonic() + self._plan.seconds
+        """Goes through the rounds until the time is over."""
+        begun = time.monotonic()
         for number, steps in enumerate(rounds(self._dice, self._plan)):
             for step in steps:
-                if number and time.monotonic() >= end:
+                passed = time.monotonic() - begun
+                if passed >= (self._plan.seconds if number else self._plan.limit_sec):
                     return
                 await asyncio.sleep(self._dice.uniform(*self._plan.pause_sec))
                 await asyncio.gather(*(self._later(index, fault) for index, fault in enumerate(step)))
@@ -107,15 +105,22 @@ class Harm:
         # What clients have told before now says nothing about what was done just now.
         begun = time.monotonic()
         asked = set(range(PROCESSES)).difference(without)
-        while time.monotonic() < begun + _PATIENCE_SEC:
+        while time.monotonic() < begun + self._plan.patience_sec:
             await asyncio.sleep(_LOOK_SEC)
             told = all(self._books.reported_at.get(process, 0.0) > begun for process in asked)
             if told and not self.behind(without):
                 return
         ends = self._audience.counters.read()
-        for state in self.behind(without):
-            lack = [end - number for end, number in zip(ends, state.next, strict=True)]
-            self._say(f"client-{state.number} at edge {state.edge} is not level after {_PATIENCE_SEC:g} s: {lack}")
+        lacks = {
+            state.number: sum(max(0, end - number) for end, number in zip(ends, state.next, strict=True))
+            for state in self.behind(without)
+        }
+        if lacks:
+            worst = max(lacks, key=lambda number: lacks[number])
+            self._say(
+                f"{len(lacks)} clients are not level after {self._plan.patience_sec:g} s; "
+                f"client-{worst} is {lacks[worst]:,} records behind"
+            )
 
     async def _hold(self) -> None:
         await asyncio.sleep(self._dice.uniform(*self._plan.hold_sec))

@@ -4,6 +4,7 @@ A run goes through rounds; each round has every kind of fault once, in an order 
 still felt: never two that would leave a client without any edge, or Kafka without its majority.
 """
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Fault(StrEnum):
 class Plan:
     """How long, how hard.
 
-    :param seconds: in which new faults begin.
+    :param seconds: in which new faults begin; the first round is finished in any case, unless `limit_sec` ends it.
+    :param limit_sec: after which no fault begins, so that a run has an end on a machine on which everything is slow.
     :param rate: records written a second.
     :param hold_sec: least and most time for which a fault lasts.
     :param pause_sec: least and most time between two.
@@ -44,6 +46,8 @@ class Plan:
     :param edge_stop_sec: how long an edge is stopped.
     :param half_open_sec: after which a half-open connection is reset; None: never, it has to be noticed.
     :param overlap_share: part of the faults that come while another is felt.
+    :param patience_sec: how long to wait until all are level before the run goes on anyway; whoever is not is found at
+        the end.
     :param stuck_sec: time without any record after which a client counts as stuck.
     :param faults: the kinds of a round.
     """
@@ -56,21 +60,26 @@ class Plan:
     edge_stop_sec: float = 10.0
     half_open_sec: float | None = None
     overlap_share: float = 0.3
+    patience_sec: float = 20.0
+    limit_sec: float = math.inf
     stuck_sec: float = 60.0
     faults: tuple[Fault, ...] = tuple(Fault)
 
 
 SHORT = Plan(
     seconds=45.0,
+    rate=2_000,
     hold_sec=(0.3, 1.5),
     pause_sec=(0.0, 0.3),
     client_stop_sec=4.0,
     edge_stop_sec=2.5,
     half_open_sec=2.0,
     overlap_share=0.6,
-    stuck_sec=40.0,
+    patience_sec=10.0,
+    limit_sec=120.0,
+    stuck_sec=60.0,
 )
-"""For `make test`: one round of everything."""
+"""For `make test`: one round of everything, at a rate that leaves something of two cores for whatever else runs."""
 
 
 def rounds(dice: random.Random, plan: Plan) -> Iterator[list[tuple[Fault, ...]]]:

@@ -16,10 +16,23 @@ from confluent_kafka import KafkaError, Message, Producer
 from tests.chaos.counters import Counters
 from tests.chaos.records import PARTITIONS, PERIOD, templates
 
-_TICK_SEC = 0.02
+_TICK_SEC = 0.1
+"""Records are written in bursts, of which each is one request for each partition. Three brokers that share two cores
+with everything else spend their time on requests, hardly on records: at 25 requests a second and partition they took
+one core for themselves."""
+
+_LINGER_MS = 5
+"""A burst is handed over within this time."""
+
+_IN_FLIGHT_SEC = 0.25
+"""A partition gets no further burst while more than was due in this time is not acknowledged: the next one is larger
+then. librdkafka keeps five requests in flight and spins while a sixth waits (seen with 2.16), so that brokers that
+were slow for a moment stayed slow, for want of the processor."""
+
+_MOST_BEHIND_SEC = 2.0
+"""What is not written because the processor or a leader is away is made up for: what was due in this time at most."""
+
 _FLUSH_SEC = 60.0
-_MOST_BEHIND_SEC = 0.5
-"""A producer that was not given the processor does not make up for more than this."""
 
 
 class NumberedRecords:
@@ -28,13 +41,16 @@ class NumberedRecords:
     :param bootstrap: of the cluster.
     :param topic: with `PARTITIONS` partitions.
     :param counters: told before anything is written.
+    :param most_in_flight: records of a partition that may not be acknowledged when more are written.
     """
 
-    def __init__(self, bootstrap: str, topic: str, counters: Counters) -> None:
+    def __init__(self, bootstrap: str, topic: str, counters: Counters, most_in_flight: int) -> None:
         self._topic = topic
         self._counters = counters
+        self._most_in_flight = most_in_flight
         self._templates = templates()
         self._next = [0] * PARTITIONS
+        self._acknowledged = [0] * PARTITIONS
         self._failed: list[str] = []
         self._producer = Producer(
             {
@@ -43,32 +59,45 @@ class NumberedRecords:
                 "acks": "all",
                 # Endless: what is not written would be lost before our part begins.
                 "delivery.timeout.ms": 0,
-                "linger.ms": 40,
+                "linger.ms": _LINGER_MS,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 2_000_000,
                 "reconnect.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 500,
-                "delivery.report.only.error": True,
-                "on_delivery": self._on_failure,
+                "on_delivery": self._on_delivery,
                 "log_level": 0,
             }
         )
 
-    def _on_failure(self, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._failed.append(error.str())
+        self._acknowledged[message.partition() or 0] += 1
 
-    def write(self, count: int) -> None:
-        """Writes so many records to each partition."""
+    def may_write(self, partition: int) -> bool:
+        """Whether what was written before is on its way."""
+        return self._next[partition] - self._acknowledged[partition] <= self._most_in_flight
+
+    def write(self, partition: int, count: int) -> None:
+        """Writes so many records to a partition."""
         now = time.monotonic_ns() // 1000
-        for partition in range(PARTITIONS):
-            first = self._next[partition]
-            self._next[partition] = first + count
-            self._counters.set(partition, first + count)
-            for number in range(first, first + count):
-                payload = self._templates[number % PERIOD] % (number, partition, now)
-                self._producer.produce(self._topic, payload, partition=partition)
-        self._producer.poll(0)
+        first = self._next[partition]
+        self._next[partition] = first + count
+        self._counters.set(partition, first + count)
+        for number in range(first, first + count):
+            payload = self._templates[number % PERIOD] % (number, partition, now)
+            self._producer.produce(self._topic, payload, partition=partition)
+
+    def poll(self, seconds: float) -> None:
+        """Takes acknowledgements for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._producer.poll(left)
+
+    @property
+    def written(self) -> int:
+        """Number of records, over all partitions."""
+        return sum(self._next)
 
     def finish(self) -> int:
         """Waits until everything is written; returns how many records are not."""
@@ -85,20 +114,21 @@ def main() -> int:
         is_stopping = True
 
     signal.signal(signal.SIGTERM, stop)
-    records = NumberedRecords(bootstrap, topic, Counters(Path(path)))
     per_partition = float(rate) / PARTITIONS
-    begun, written = time.monotonic(), 0
+    records = NumberedRecords(bootstrap, topic, Counters(Path(path)), int(_IN_FLIGHT_SEC * per_partition))
+    most = _MOST_BEHIND_SEC * per_partition
+    due, then = [0.0] * PARTITIONS, time.monotonic()
     while not is_stopping:
-        due = (time.monotonic() - begun) * per_partition
-        if due - written > _MOST_BEHIND_SEC * per_partition:
-            begun += (due - written) / per_partition - _MOST_BEHIND_SEC
-            due = written + _MOST_BEHIND_SEC * per_partition
-        if due - written >= 1:
-            records.write(int(due - written))
-            written += int(due - written)
-        time.sleep(_TICK_SEC)
+        now = time.monotonic()
+        passed, then = (now - then) * per_partition, now
+        for partition in range(PARTITIONS):
+            due[partition] = min(due[partition] + passed, most)
+            if due[partition] >= 1 and records.may_write(partition):
+                records.write(partition, int(due[partition]))
+                due[partition] %= 1
+        records.poll(_TICK_SEC)
     left = records.finish()
-    print(f"{written * PARTITIONS} records written, {left} not", flush=True)
+    print(f"{records.written} records written, {left} not", flush=True)
     return 1 if left else 0
 
 

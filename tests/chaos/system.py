@@ -3,11 +3,13 @@
 Kafka and Redis are given by the caller, for they are made in different ways by a test and by `make chaos`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edge.placement import rank
 from tests.chaos.audience import TOPIC, in_thread
 from tests.chaos.proxy import Proxy
+from tests.chaos.records import PARTITIONS
 from tests.kafka.cluster import KafkaCluster
 from tests.processes import Process, free_port
 from tests.redis_server import RedisServer
@@ -21,15 +23,51 @@ BROKERS = {"broker.session.timeout.ms": "3000"}
 """Settings of the brokers: how soon a dead one is given up, which is Kafka's part of a stall."""
 
 SMALL_BUFFERS = {
-    # Little room everywhere, so that whoever is slow or stopped is so within the seconds that a run has.
+    # A quarter of what is usual, so that whoever is slow or stopped is so within the seconds that a run has.
     "KAFKA_WS_SERVER_SEND_BUFFER": str(64 * 1024),
-    "KAFKA_WS_SERVER_SLOW_CONSUMER_HIGH_MARK": str(256 * 1024),
-    "KAFKA_WS_SERVER_SLOW_CONSUMER_LOW_MARK": str(32 * 1024),
+    "KAFKA_WS_SERVER_SLOW_CONSUMER_HIGH_MARK": str(512 * 1024),
+    "KAFKA_WS_SERVER_SLOW_CONSUMER_LOW_MARK": str(64 * 1024),
     "KAFKA_WS_SERVER_BACKLOG_LIMIT": str(4 * 1024 * 1024),
-    "KAFKA_WS_FILTER_OUTBOX_BYTES": str(2 * 1024 * 1024),
-    "KAFKA_WS_FILTER_REPLAY_BYTES": str(256 * 1024),
+    "KAFKA_WS_FILTER_OUTBOX_BYTES": str(8 * 1024 * 1024),
+    "KAFKA_WS_FILTER_REPLAY_BYTES": str(1024 * 1024),
     "KAFKA_WS_SERVER_POSITION_INTERVAL_SEC": "1",
 }
+
+
+_CANDIDATES = 1_500
+"""Ports to choose from: any two have the right order in seven questions once in 128 times, a third with them less."""
+
+
+def ranked_alike(model: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """As many addresses, which placement ranks among each other as it does those of the model, in all partitions.
+
+    Each edge reaches the replicas through proxies of its own. In a real system all edges see the same addresses, and so
+    the same replica reads a partition for all of them; here two would, which costs the machine as much again.
+    """
+    places = [
+        {address: place for place, address in enumerate(rank(TOPIC, partition, [*model, *candidates]))}
+        for partition in (None, *range(PARTITIONS))
+    ]
+
+    def fits(chosen: Sequence[str]) -> bool:
+        last = len(chosen) - 1
+        return all(
+            (place[chosen[at]] < place[chosen[last]]) == (place[model[at]] < place[model[last]])
+            for place in places
+            for at in range(last)
+        )
+
+    def extended(chosen: list[str]) -> list[str]:
+        if len(chosen) == len(model):
+            return chosen
+        for candidate in candidates:
+            if candidate not in chosen and fits([*chosen, candidate]) and (found := extended([*chosen, candidate])):
+                return found
+        return []
+
+    found = extended([])
+    assert found, "no addresses like these"
+    return found
 
 
 class System:
@@ -55,10 +93,14 @@ class System:
             spare_filters=len(FILTERS) - len(FIRST_FILTERS),
             settings=settings,
         )
+        first = [f"127.0.0.1:{free_port()}" for _ in FILTERS]
+        addresses = [first]
+        while len(addresses) < len(EDGES):
+            addresses.append(ranked_alike(first, [f"127.0.0.1:{free_port()}" for _ in range(_CANDIDATES)]))
         self.proxies = {
-            (edge, replica): Proxy(free_port(), self.stack.services[f"filter-{replica}"].port)
-            for edge in EDGES
-            for replica in FILTERS
+            (edge, replica): Proxy(int(address.rpartition(":")[2]), self.stack.services[f"filter-{replica}"].port)
+            for edge, its_addresses in zip(EDGES, addresses, strict=True)
+            for replica, address in zip(FILTERS, its_addresses, strict=True)
         }
 
     async def start(self) -> None:

@@ -92,6 +92,12 @@ async def test_ampersand_ends_a_value(client: Client) -> None:
         "fields=a&fields=a",
         "fields[]=a",
         "fields[x]=a",
+        "fields%5Bx%5D=a",
+        "fields&fields=a",
+        "where&where",
+        "where=&wh%65re=",
+        "where[a][b]=1",
+        "where[]",
     ],
 )
 async def test_ambiguous(client: Client, query: str) -> None:
@@ -101,7 +107,12 @@ async def test_ambiguous(client: Client, query: str) -> None:
 
 
 async def test_second_question_mark(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
-    """Only the first `?` of the target separates; nothing behind a second one is lost."""
+    """Only the first `?` of the target separates; nothing behind a second one is lost, a ticket included."""
+    name = create_topic()
+    target = f"/kafka-ws/v1/topics/{name}?x=1?2&ticket={await client.get_ticket()}&where=name=in:one?;"
+    async with await client.open(target) as socket:
+        await asyncio.to_thread(records.write_all, name, [b'{"name":"one"}', b'{"name":"one?"}'])
+        assert await socket.value() == {"name": "one?"}
     assert await passes(client, records, create_topic(), "x=1?2&where=name=in:one,END;", "one", "two") == ["one"]
 
 

@@ -55,6 +55,11 @@ async def test_tenants_that_are_no_text(client: Client, tenant: object) -> None:
     assert (await client.request_ticket(f"Bearer {token}")).status == 401
 
 
+async def test_tenant_with_a_dot(client: Client) -> None:
+    """Tenant `a.b`, which would share its topics with `a`, does not get a ticket."""
+    assert (await client.request_ticket(f"Bearer {client.tokens.token('a.b')}")).status == 401
+
+
 @pytest.mark.parametrize("query", ["where=bad", "where=a=1;&where=a=1;", "fields=a("])
 async def test_precedence(client: Client, query: str) -> None:
     """4403 comes before errors of the query."""

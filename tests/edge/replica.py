@@ -73,6 +73,8 @@ class Open:
     started_at: dict[int, int] | None
     selection: filter_pb2.PartitionSelection | None = None
     stop: dict[int, int] | None = None
+    told: set[int] = field(default_factory=set)
+    """Partitions of which anything was told."""
 
     def covers(self, partition: int) -> bool:
         """Whether it is about this partition."""
@@ -116,6 +118,8 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         self.answers = asyncio.Event()
         """While cleared, nothing is answered to `open`."""
         self.answers.set()
+        self.reads = True
+        """Whether it delivers anything of what is open."""
         self._server: GrpcServer | None = None
 
     async def start(self) -> str:
@@ -142,6 +146,11 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         self.kafka_available = available
         for session in self.sessions:
             session.outbox.put_nowait(self._status())
+        self.logs.wake()
+
+    def go_on_reading(self) -> None:
+        """Deliver what there is, after `reads` was taken back."""
+        self.reads = True
         self.logs.wake()
 
     def end(self, code: filter_pb2.RejectionCode.ValueType, reason: str) -> None:
@@ -257,7 +266,7 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
     async def _read_logs(self, session: EdgeSession) -> None:
         while True:
             changed = self.logs.changed
-            while self.kafka_available and self._read_some(session):
+            while self.kafka_available and self.reads and self._read_some(session):
                 # As gRPC's flow control would, but without its megabytes.
                 while session.outbox.qsize() > 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
@@ -277,6 +286,10 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
                 end = len(log) if limit is None else min(limit, len(log))
                 if offset < end:
                     readers[each.topic, partition, offset, end].append(number)
+                elif partition not in each.told and limit is None:
+                    progress = filter_pb2.Progress(subscription_ids=[number], partition=partition, next_offset=offset)
+                    session.outbox.put_nowait(filter_pb2.SessionResponse(progress=progress))
+                each.told.add(partition)
         for (topic, partition, offset, end), numbers in readers.items():
             values = self.logs.records[topic][partition][offset : min(end, offset + self.batch)]
             offsets = range(offset, offset + len(values))

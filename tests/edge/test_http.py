@@ -37,6 +37,8 @@ def is_json(response: RawResponse, status: int, message: str) -> bool:
         ("/kafka-ws/v1/topics//", 404, "Not Found"),
         ("/kafka-ws/v1/topics/a/b", 404, "Not Found"),
         ("/kafka-ws/v1/topics/a//", 404, "Not Found"),
+        ("/kafka-ws/v1/topics/a." + "x" * 1023 + "?ticket=a:1", 404, "Not Found"),
+        ("/kafka-ws/v1/topics/a." + "x" * 1022 + "?ticket=x", 401, "Invalid ticket"),
         ("/kafka-ws/v1/topics/%zz?ticket=admin:1", 400, "Bad Request"),
         ("/kafka-ws/v1/topics/a%", 400, "Bad Request"),
         ("/kafka-ws/v1/topics/%E9", 400, "Bad Request"),
@@ -286,6 +288,20 @@ async def test_secrets_are_not_logged(
     logged = caplog.text + capsys.readouterr().out
     assert "/kafka-ws/v1/topics/admin.t" in logged
     assert "hush-hush" not in logged
+
+
+async def test_too_many_parameters(system: System) -> None:
+    """What no honest client sends is refused before it has cost much: more than ten thousand parameters."""
+    target = "/kafka-ws/v1/topics/admin.t?" + "a&" * 10_000 + "where=x"
+    assert (await exchange(system.port, get(target, HANDSHAKE))).status == 400
+    assert system.replicas[0].opens == []
+
+
+async def test_logged_paths_are_cut(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    """A request fills a line of the log, and not a page of it."""
+    await exchange(system.port, get("/" + "x" * 100_000, {"Host": "edge"}))
+    assert "/xxx" in (logged := capsys.readouterr().out)
+    assert "x" * 1_000 not in logged
 
 
 async def test_oversized_headers(system: System) -> None:

@@ -157,6 +157,57 @@ async def test_draining_replica_is_left_before_it_stops(make_system: MakeSystem)
     assert system.open_count == 1
 
 
+async def test_draining_replica_serves_until_another_delivers(make_system: MakeSystem) -> None:
+    """On a drain records go on coming from the old replica as long as the new one has answered but reads nothing."""
+    system = await make_system(replicas=2)
+    socket = await system.connect()
+    write(system, numbered(5))
+    assert await numbers(socket, 5) == list(range(5))
+    draining = system.holder()
+    (other,) = [replica for replica in system.replicas if replica is not draining]
+    other.reads = False
+    draining.drain()
+    await eventually(lambda: other.open_count == 1, "it is open at the other replica")
+    write(system, numbered(5, 5))
+    assert await numbers(socket, 5) == list(range(5, 10))
+    assert draining.open_count == 1
+    other.go_on_reading()
+    await eventually(lambda: draining.open_count == 0, "the draining replica is left")
+    write(system, numbered(5, 10))
+    assert await numbers(socket, 5) == list(range(10, 15))
+
+
+async def test_draining_replica_ends_before_another_delivers(make_system: MakeSystem) -> None:
+    """When the old replica is gone before the new one reads, the new one serves alone: nothing is opened again."""
+    system = await make_system(replicas=2)
+    socket = await system.connect()
+    draining = system.holder()
+    (other,) = [replica for replica in system.replicas if replica is not draining]
+    other.reads = False
+    draining.drain()
+    await eventually(lambda: other.open_count == 1, "it is open at the other replica")
+    await draining.kill()
+    await eventually(lambda: system.edge.filter_client.ready_count == 1, "the draining replica is gone")
+    write(system, numbered(5))
+    other.go_on_reading()
+    assert await numbers(socket, 5) == list(range(5))
+    assert (len(other.opens), other.open_count) == (1, 1)
+
+
+async def test_replica_that_never_delivers_is_believed(make_system: MakeSystem) -> None:
+    """A drain does not wait for ever: after some seconds the old replica is left, whatever the new one has told."""
+    system = await make_system(replicas=2)
+    socket = await system.connect()
+    draining = system.holder()
+    (other,) = [replica for replica in system.replicas if replica is not draining]
+    other.reads = False
+    draining.drain()
+    await eventually(lambda: draining.open_count == 0, "the draining replica is left")
+    other.go_on_reading()
+    write(system, numbered(5))
+    assert await numbers(socket, 5) == list(range(5))
+
+
 async def test_new_replica_takes_its_share(make_system: MakeSystem) -> None:
     """A replica that joins is given the topics that placement names, while records flow."""
     system = await make_system(replicas=2)
@@ -310,6 +361,18 @@ async def test_stalled_socket_is_closed(slow_system: System) -> None:
     assert closes.get() == before + 1
     assert slow_system.open_count == 1
     stalled.connection.transport.abort()
+
+
+async def test_codes_of_clients_are_counted_together(make_system: MakeSystem) -> None:
+    """Closes are counted by code, and those that a client has thought of as one."""
+    system = await make_system()
+    sockets = [await system.connect() for _ in range(3)]
+    for socket, code in zip(sockets, (1001, 3000, 4999), strict=True):
+        await socket.connection.close(code)
+    await eventually(lambda: system.edge.connection_count == 0, "all are gone")
+    codes = {labels for (labels,) in metrics.CLOSES._metrics}
+    assert {"1001", "other"} <= codes
+    assert not {"3000", "4999"} & codes
 
 
 async def test_shutdown_tells_clients(make_system: MakeSystem) -> None:

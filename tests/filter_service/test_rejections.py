@@ -55,6 +55,7 @@ UNAVAILABLE = pb.Rejection(code=pb.REJECTION_CODE_UNAVAILABLE, reason="Server un
         ),
         (errors.KafkaUnavailableError("asking for metadata", "timed out"), UNAVAILABLE),
         (errors.TooManySubscriptionsError(5), UNAVAILABLE),
+        (errors.TooManyLongQueriesError(5), UNAVAILABLE),
         (errors.DrainingError(), UNAVAILABLE),
         (ZeroDivisionError("secret"), pb.Rejection(code=pb.REJECTION_CODE_INTERNAL, reason="Internal error")),
     ],
@@ -78,6 +79,7 @@ def test_no_error_of_the_service_is_unforeseen() -> None:
         errors.PositionGoneError(0, 0, None),
         errors.TopicReplacedError("a"),
         errors.TooManySubscriptionsError(1),
+        errors.TooManyLongQueriesError(1),
         errors.DrainingError(),
     ]
     for where in ("a", "a=b:1;", 'a=in:"\\q";', "a=gt:1,2;", "a=gt:b;"):

@@ -215,9 +215,13 @@ class World:
         subscribed = subscription(self._numbers, stream.outbox, where, fields)
         self.open[subscribed] = Expected(subscribed, expected, dict(starts))
         for partition, start in starts.items():
-            end = self.logs[TOPIC, partition].end
-            self.attach(subscribed, partition, start, end if start >= end else None)
+            self.attach(subscribed, partition, start, self._live_begin(self.logs[TOPIC, partition], start))
         return subscribed
+
+    @staticmethod
+    def _live_begin(log: Log, start: int) -> int | None:
+        """As `offsets.Range.live_begin`, with smaller distances."""
+        return None if start < log.end - 6 else max(log.first, min(start, log.end) - 2)
 
     def close(self, subscribed: Subscription) -> None:
         """Close a subscription."""

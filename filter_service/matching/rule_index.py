@@ -4,6 +4,8 @@ One index per topic and reader, used by that reader's thread only; it changes be
 rules are one rule. A record is looked up once per path that it has and some rule looks at, in what the rules demand
 there (`columns`); what this says of groups of rules (`blocks`) is ANDed, one bit per rule.
 
+A few rules are asked one by one (`predicate`), which is quicker than any index.
+
     rule ──terms──▶ what it demands per path ──placement──▶ a slot in a block
     record ──paths──▶ its scalars ──columns──▶ which slots pass ──blocks──▶ the rules that match
 
@@ -22,6 +24,7 @@ from filter_service.matching.entry import RuleEntry
 from filter_service.matching.keys import NumberColumn, TextColumn
 from filter_service.matching.paths import Key, PathTree
 from filter_service.matching.placement import Placement
+from filter_service.matching.predicate import predicate_of
 from filter_service.matching.ranges import RangeColumn, WideRangeColumn
 from filter_service.matching.terms import Keys, Range, Steps, Term, Truth, terms_of
 from filter_service.matching.truths import TruthColumn
@@ -30,6 +33,9 @@ M = TypeVar("M")
 
 _MOST_SHAPES = 256
 """Shapes of records that are remembered. The records of a topic mostly have a handful."""
+
+_FEW = 4
+"""Rules with conditions that are asked one by one. One takes about 0.5 µs, the columns at least 2.5."""
 
 _CHEAPEST_FIRST = (TruthColumn, NumberColumn, RangeColumn, WideRangeColumn, TextColumn)
 """Once no block is left, no other column need look a record up."""
@@ -41,6 +47,7 @@ class RuleIndex(Generic[M]):
     def __init__(self) -> None:
         self._entries: dict[Rule, RuleEntry[M]] = {}
         self._unconditional: list[RuleEntry[M]] = []
+        self._few: list[RuleEntry[M]] = []  # asked one by one; all of them, or none
         self._tree = PathTree()
         self._columns: dict[tuple[Steps, type[Column[Any]]], Column[Any]] = {}
         self._placement = Placement()
@@ -77,7 +84,11 @@ class RuleIndex(Generic[M]):
             document: a parsed JSON object or array.
         """
         if not self._columns:
-            return self._unconditional
+            matching = self._unconditional
+            for entry in self._few:
+                if entry.predicate(document):
+                    matching = [*matching, entry]
+            return matching
         key, found = self._tree.read(document)
         shape = self._shapes.get(key) or self._new_shape(key, document)
         if shape.version != self._version:
@@ -106,14 +117,27 @@ class RuleIndex(Generic[M]):
             return
         entry.others = terms.others
         entry.terms = terms.indexed
-        entry.columns = tuple([self._column_for(term) for term in terms.indexed])
-        entry.needs = sum([term.demanding for term in terms.indexed])
+        if not self._columns and len(self._few) < _FEW:
+            entry.predicate = predicate_of(terms)
+            self._few.append(entry)
+            return
+        few, self._few = self._few, []
+        for each in (*few, entry):
+            self._place(each)
+
+    def _place(self, entry: RuleEntry[M]) -> None:
+        """Puts a rule into the columns."""
+        entry.columns = tuple([self._column_for(term) for term in entry.terms])
+        entry.needs = sum([term.demanding for term in entry.terms])
         self._placement.add(entry)
         self._version += 1
 
     def _remove(self, entry: RuleEntry[M]) -> None:
         if not entry.rule.conditions:
             self._unconditional.remove(entry)
+            return
+        if entry in self._few:
+            self._few.remove(entry)
             return
         if entry.block is None:
             return

@@ -117,14 +117,14 @@ def test_ten_times_the_rules_take_hardly_more_steps(kind: str) -> None:
 
 
 def test_conditions_on_paths_that_no_record_has_cost_nothing() -> None:
-    """Ten thousand rules on other paths take no more calls than one."""
+    """Ten thousand rules on other paths take no more calls than ten."""
     index: RuleIndex[int] = RuleIndex()
     documents = [DOCUMENT] * 10
     calls = []
     for number in range(10_000):
         condition = NumericCondition(("gone", f"p{number % 50}"), NumericOperator.GT, float(number))
         index.add(Rule.of([condition]), number)
-        if number in (0, 9_999):
+        if number in (9, 9_999):
             calls_of(index, documents)
             calls.append(calls_of(index, documents))
     assert calls[1] == calls[0]

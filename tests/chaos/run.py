@@ -66,7 +66,7 @@ class ChaosRun:
             watching = asyncio.create_task(self._watch())
             try:
                 await asyncio.sleep(_CALM_SEC)
-                await self._harm.level()
+                await self._harm.warm_up()
                 await self._harm.run()
                 await asyncio.sleep(_CALM_SEC)
             finally:

@@ -1,5 +1,5 @@
 # Commands of this project; `make` alone lists them. Needs Python 3.11 or later; `test`, `generate` and what builds on
-# them also Java 17 and Maven (without these, the tests that need Kafka are skipped).
+# them also Java 17 and Maven, `test` Chromium and Node.js besides (without these, the tests that need them are skipped).
 #
 # Everything is installed into .venv, from requirements/*.txt: exact versions, checked by hash.
 

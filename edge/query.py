@@ -5,7 +5,6 @@ undefined encoding, and only the last of repeated names is easy to get at.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -56,16 +55,8 @@ def decode_segment(raw: str) -> str:
     return unquote_to_bytes(encoded).decode("utf-8")
 
 
-def parameters(query: str) -> Iterator[tuple[str, str]]:
-    """The decoded (name, value) pairs of a query string, in order; only `&` separates, the first `=` splits."""
-    for piece in query.split("&"):
-        if piece:
-            name, _, value = piece.partition("=")
-            yield decode_value(name), decode_value(value)
-
-
 def select(query: str, *names: str) -> dict[str, Parameter]:
-    """The parameters with these (case-sensitive) names.
+    """The parameters with these (case-sensitive) names; only `&` separates, the first `=` splits.
 
     Args:
         query: everything after the first `?` of the request target.
@@ -75,13 +66,14 @@ def select(query: str, *names: str) -> dict[str, Parameter]:
         One `Parameter` per name.
     """
     found = {name: Parameter() for name in names}
-    for key, value in parameters(query):
-        name, bracket, _ = key.partition("[")
+    for piece in query.split("&"):
+        key, _, value = piece.partition("=")
+        name, bracket, _ = decode_value(key).partition("[")
         known = found.get(name)
         if known is None:
             continue
         if bracket or known.ambiguous or known.value is not None:
             found[name] = Parameter(ambiguous=True)
         else:
-            found[name] = Parameter(value)
+            found[name] = Parameter(decode_value(value))
     return found

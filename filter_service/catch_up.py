@@ -59,7 +59,7 @@ class CatchUpReader(Reader):
     def _attach(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> None:
         position = self.positions.get((subscription.topic, partition))
         if position is None:
-            self._open(subscription.topic, partition, start)
+            self._open(subscription, partition, start)
         elif not self._pool.is_near(position, start):
             # It has moved on since it was chosen.
             self._pool.attach(subscription, partition, start)

@@ -69,7 +69,7 @@ class LiveReader(Reader):
         to_replay, self._to_replay = self._to_replay, {}
         for (topic, partition), laggards in to_replay.items():
             # Others may have left meanwhile, and the partition with them.
-            behind = [(s, at) for s, at in laggards if not s.closed and not self._place(s, partition, at, None)]
+            behind = [(s, at) for s, at in laggards if not s.is_over and not self._place(s, partition, at, None)]
             if behind:
                 self._replay(self._topics[topic], partition, behind)
 
@@ -82,7 +82,7 @@ class LiveReader(Reader):
         key = (subscription.topic, partition)
         position = self.positions.get(key)
         if position is None and begin is not None:
-            self._open(subscription.topic, partition, begin)
+            self._open(subscription, partition, begin)
             self._newest[key] = _Newest(begin, self._replay_bytes)
             position = begin
         if position is None or start < self._newest[key].begin:

@@ -59,8 +59,8 @@ def for_session(item: Told) -> pb.SessionResponse | None:
     return pb.SessionResponse(topic_changed=_topic_changed(item, numbers))
 
 
-def for_subscriber(item: Told, limit: Limit | None) -> pb.SubscribeResponse | None:
-    """What a `Subscribe` call is told, whose only subscription has this limit; None: nothing that it may see."""
+def for_subscriber(item: Told, limit: Limit | None) -> pb.SubscribeResponse:
+    """What a `Subscribe` call is told, whose only subscription has this limit."""
     if isinstance(item, Batch):
         if limit is None:
             return _subscribe_response(item, item.next_offset)
@@ -68,10 +68,10 @@ def for_subscriber(item: Told, limit: Limit | None) -> pb.SubscribeResponse | No
         if kept is not None:
             item = _first(item, len(kept))
         position = limit.position(item.partition, item.next_offset)
-        return _subscribe_response(item, position) if item.values else None
+        return _subscribe_response(item, position) if item.values else _subscribe_progress(item.partition, position)
     if isinstance(item, PositionNote):
         position = item.next_offset if limit is None else limit.position(item.partition, item.next_offset)
-        return pb.SubscribeResponse(progress=pb.Progress(partition=item.partition, next_offset=position))
+        return _subscribe_progress(item.partition, position)
     if isinstance(item, Missing):
         return pb.SubscribeResponse(gap=_gap(item, ()))
     return pb.SubscribeResponse(topic_changed=_topic_changed(item, ()))
@@ -118,6 +118,10 @@ def _first(batch: Batch, count: int) -> Batch:
 
 
 # Built in place: a message that is given to another one's constructor is copied by way of its serialised form.
+
+
+def _subscribe_progress(partition: int, next_offset: int) -> pb.SubscribeResponse:
+    return pb.SubscribeResponse(progress=pb.Progress(partition=partition, next_offset=next_offset))
 
 
 def _subscribe_response(batch: Batch, next_offset: int) -> pb.SubscribeResponse:

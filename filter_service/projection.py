@@ -1,8 +1,8 @@
 """Cuts records down to what a subscription selected.
 
 One projection serves every subscription with an equal selection; the readers apply it on their threads, once per
-record. Immutable and hashable: readers group subscriptions by it. The rules are those of behaviour, sections 6 and 7;
-scalars below a sub-selection are dropped, `null`, `0`, `false` and `""` like any other.
+record. Hashable, and what it says never changes: readers group subscriptions by it. The rules are those of behaviour,
+sections 6 and 7; scalars below a sub-selection are dropped, `null`, `0`, `false` and `""` like any other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from typing import Any, Final
 import orjson
 
 from filter_service.language import WILDCARD, Members, Selection
+from filter_service.overlap import UNSELECTED, Names, Overlap, Overlaps
 from filter_service.record import Digits, Record
 
 _NOTHING: Final = object()
 """What is left of a value of which nothing was selected."""
-
-_Names = dict[str, "_Names | None"]
-"""Selected names, each with what is selected below it; None for all of it."""
 
 
 class Projection:
@@ -29,13 +27,13 @@ class Projection:
         selection: what is kept of each record.
     """
 
-    __slots__ = ("_names", "_wild", "selection")
+    __slots__ = ("_names", "_overlaps", "selection")
 
     def __init__(self, selection: Selection) -> None:
         """Prepares the selection for looking names up."""
         self.selection = selection
         self._names = _by_name(selection.members)
-        self._wild = _has_wildcard(self._names)
+        self._overlaps = Overlaps(self._names) if _has_wildcard(self._names) else None
 
     def __eq__(self, other: object) -> bool:
         """Projections are equal when their selections are."""
@@ -57,7 +55,10 @@ class Projection:
             nothing to send: `{}`, `[]`, nothing at all, or a record nested too deep to be followed.
         """
         try:
-            part = _select_any(record.exact, [self._names]) if self._wild else _select(record.exact, self._names)
+            if self._overlaps is None:
+                part = _select(record.exact, self._names)
+            else:
+                part = _select_overlapping(record.exact, self._overlaps.root)
         except RecursionError:
             return None
         if not part or part is _NOTHING:
@@ -68,15 +69,15 @@ class Projection:
             return _written(part)
 
 
-def _by_name(members: Members) -> _Names:
+def _by_name(members: Members) -> Names:
     return {name: None if below is None else _by_name(below) for name, below in members}
 
 
-def _has_wildcard(names: _Names) -> bool:
+def _has_wildcard(names: Names) -> bool:
     return WILDCARD in names or any(below is not None and _has_wildcard(below) for below in names.values())
 
 
-def _select(value: Any, names: _Names) -> Any:
+def _select(value: Any, names: Names) -> Any:
     """What `names` select of a value, without wildcards: the way of nearly every record, so kept short."""
     if type(value) is dict:
         part = {}
@@ -94,28 +95,19 @@ def _select(value: Any, names: _Names) -> Any:
     return _NOTHING
 
 
-def _select_any(value: Any, selections: list[_Names]) -> Any:
-    """What several selections select of a value together.
-
-    They become several where a member is selected both by its name and by a wildcard. Merging them beforehand
-    instead could square the size of a selection.
-    """
+def _select_overlapping(value: Any, overlap: Overlap) -> Any:
+    """What selections with wildcards select of a value."""
     if type(value) is dict:
         part = {}
         for name, member in value.items():
-            below: list[_Names] = []
-            for names in selections:
-                for key in (name, WILDCARD):
-                    if key in names:
-                        if (names_below := names[key]) is None:
-                            part[name] = member
-                            break
-                        below.append(names_below)
-            if below and name not in part and (cut := _select_any(member, below)) is not _NOTHING:
+            below = overlap.member(name)
+            if below is None:
+                part[name] = member
+            elif below is not UNSELECTED and (cut := _select_overlapping(member, below)) is not _NOTHING:
                 part[name] = cut
         return part
     if type(value) is list:
-        elements = [element for item in value if (element := _select_any(item, selections)) is not _NOTHING]
+        elements = [element for item in value if (element := _select_overlapping(item, overlap)) is not _NOTHING]
         return elements if elements or not value else _NOTHING
     return _NOTHING
 

@@ -28,8 +28,12 @@ log = structlog.get_logger(__name__)
 class Assignment(Protocol):
     """What a reader does to its consumer."""
 
-    def assign(self, topic: str, partition: int, offset: int) -> None:
-        """Reads a partition from an offset on."""
+    def assign(self, topic: str, partition: int, offset: int, topic_id: bytes) -> None:
+        """Reads a partition from an offset on.
+
+        Args:
+            topic_id: of the topic that is meant; empty: not known.
+        """
 
     def unassign(self, topic: str, partition: int) -> None:
         """Reads a partition no longer: nothing of it arrives any more."""
@@ -60,7 +64,7 @@ class Reader(ABC):
             begin: an offset at or before `start` and close to the end of the partition; None when it is not known how
                 far back `start` is.
         """
-        if subscription.closed:
+        if subscription.is_over:
             self._left((subscription.topic, partition))
             return
         try:
@@ -154,9 +158,10 @@ class Reader(ABC):
 
     # ---- for them
 
-    def _open(self, topic: str, partition: int, offset: int) -> None:
-        """Begins to read a partition at an offset."""
-        self._assignment.assign(topic, partition, offset)
+    def _open(self, subscription: Subscription, partition: int, offset: int) -> None:
+        """Begins to read a partition at an offset, for a subscription that is not attached yet."""
+        topic = subscription.topic
+        self._assignment.assign(topic, partition, offset, subscription.topic_id)
         reader = self._topics.get(topic)
         if reader is None:
             reader = self._topics[topic] = TopicReader(topic)

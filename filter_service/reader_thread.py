@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 IDLE_WAIT_SEC = 0.01
 """How long a reader waits for a record before it looks for commands: what a new subscription waits at most."""
+COMMANDS_SEC = 0.02
+"""How long commands may hold up records: thousands of subscriptions that come at once are dealt with piece by piece."""
 WATERMARKS_TIMEOUT_SEC = 2.0
 """How long a reader waits to be told what a partition still has, when it no longer has what was to be read."""
 METADATA_TIMEOUT_SEC = 2.0
@@ -67,8 +69,9 @@ class ReaderThread(Generic[R]):
         self._batch_seconds = metrics.BATCH_SECONDS.labels(name)
         self._records_read = metrics.RECORDS_READ.labels(name)
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._consumer: Consumer = open_consumer(properties, **overrides)
-        self._partitions = _ConsumerAssignment(self._consumer, f"{name}-metadata")
+        self._partitions = _ConsumerAssignment(
+            lambda: open_consumer(properties, **overrides), lambda: self.reader.positions, f"{name}-metadata"
+        )
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.reader = make_reader(self._partitions)
@@ -104,29 +107,33 @@ class ReaderThread(Generic[R]):
             self._died(error)
         finally:
             self._partitions.close()
-            self._consumer.close()
 
     def _execute_commands(self) -> None:
-        """Runs what is queued; waits for something to do when nothing is read."""
-        may_wait = not self.reader.positions
-        while not self._stopping:
-            try:
-                command = self._commands.get(block=may_wait)
-            except queue.Empty:
-                break
-            may_wait = False
+        """Runs what is queued, for a while; waits for something to do when nothing is read."""
+        command = self._next_command(block=not self.reader.positions)
+        until = time.monotonic() + COMMANDS_SEC
+        while command is not None:
             try:
                 command()
             except Exception:  # one subscription's trouble stays its own
                 log.exception("command failed", reader=self.reader.name)
+            is_over = self._stopping or time.monotonic() >= until
+            command = None if is_over else self._next_command(block=False)
         self.reader.settle()
 
+    def _next_command(self, *, block: bool) -> Command | None:
+        try:
+            return self._commands.get(block=block)
+        except queue.Empty:
+            return None
+
     def _consume(self) -> None:
-        messages = self._consumer.consume(1, IDLE_WAIT_SEC)
+        consumer = self._partitions.consumer
+        messages = consumer.consume(1, IDLE_WAIT_SEC)
         if not messages:
             return
         if self._batch_records > 1:
-            messages += self._consumer.consume(self._batch_records - 1, 0)
+            messages += consumer.consume(self._batch_records - 1, 0)
         started = time.perf_counter()
         self._read(messages)
         self._batch_seconds.observe(time.perf_counter() - started)
@@ -188,14 +195,13 @@ class ReaderThread(Generic[R]):
 
     def _out_of_range(self, topic: str, partition: int) -> None:
         try:
-            first, end = self._consumer.get_watermark_offsets(
+            first, end = self._partitions.consumer.get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=WATERMARKS_TIMEOUT_SEC
             )
         except KafkaException as error:
             # Nobody knows what is left. Reading there again gives the same error again when Kafka is back.
             log.warning("Kafka does not say what it has", topic=topic, partition=partition, problem=describe(error))
-            self._partitions.unassign(topic, partition)
-            self._partitions.assign(topic, partition, self.reader.positions[topic, partition])
+            self._partitions.assign_again(topic, partition)
         else:
             self.reader.out_of_range(topic, partition, first, end)
 
@@ -207,39 +213,77 @@ class ReaderThread(Generic[R]):
 
 
 class _ConsumerAssignment:
-    """The partitions of a consumer.
+    """A consumer and its partitions.
 
     A consumer that is assigned a partition of a topic it does not know asks who leads it only once a second. So the
     first time a partition is assigned, the consumer is made to ask at once: on a thread of its own, since nobody else
     shall wait for the answer.
 
+    For a topic that was deleted and created again, librdkafka (2.16) goes by the leader epochs of the old one, and
+    fetches nothing until the new one has had as many leaders. A consumer that has met the old one is replaced then.
+
     Args:
-        consumer: used by its thread, and here for metadata.
+        make: opens a consumer.
+        positions: next offsets of what is assigned, for a new consumer to go on from.
         thread_name: of the thread that asks.
+
+    Attributes:
+        consumer: to be used by its thread, and here for metadata.
     """
 
-    def __init__(self, consumer: Consumer, thread_name: str) -> None:
-        self._consumer = consumer
+    def __init__(
+        self, make: Callable[[], Consumer], positions: Callable[[], Mapping[Partition, int]], thread_name: str
+    ) -> None:
+        self._make = make
+        self._positions = positions
         self._known: set[Partition] = set()
+        self._topic_ids: dict[str, bytes] = {}
         self._asking: set[str] = set()
         self._asker = ThreadPoolExecutor(1, thread_name_prefix=thread_name)
+        self.consumer = make()
 
-    def assign(self, topic: str, partition: int, offset: int) -> None:
-        self._consumer.incremental_assign([TopicPartition(topic, partition, offset)])
+    def assign(self, topic: str, partition: int, offset: int, topic_id: bytes) -> None:
+        if topic_id:
+            if self._topic_ids.get(topic, topic_id) != topic_id:
+                log.info("topic is another one than before: a new consumer goes on", topic=topic)
+                self._replace()
+            self._topic_ids[topic] = topic_id
+        self.consumer.incremental_assign([TopicPartition(topic, partition, offset)])
+        self._ask_for(topic, partition)
+
+    def unassign(self, topic: str, partition: int) -> None:
+        self.consumer.incremental_unassign([TopicPartition(topic, partition)])
+
+    def assign_again(self, topic: str, partition: int) -> None:
+        """Reads a partition anew from where it stands."""
+        self.unassign(topic, partition)
+        self.consumer.incremental_assign([TopicPartition(topic, partition, self._positions()[topic, partition])])
+
+    def close(self) -> None:
+        """The thread has ended."""
+        self._asker.shutdown(cancel_futures=True)
+        self.consumer.close()
+
+    def _replace(self) -> None:
+        """Goes on with a consumer that knows nothing yet. What the old one has fetched is fetched again."""
+        left, self.consumer = self.consumer, self._make()
+        # Behind its last question, and without anybody waiting for it.
+        self._asker.submit(left.close)
+        self._known.clear()
+        self._topic_ids.clear()
+        positions = self._positions()
+        self.consumer.incremental_assign([TopicPartition(*key, offset) for key, offset in positions.items()])
+        for key in positions:
+            self._ask_for(*key)
+
+    def _ask_for(self, topic: str, partition: int) -> None:
         if (topic, partition) not in self._known:
             self._known.add((topic, partition))
             if topic not in self._asking:
                 self._asking.add(topic)
                 self._asker.submit(self._ask, topic)
 
-    def unassign(self, topic: str, partition: int) -> None:
-        self._consumer.incremental_unassign([TopicPartition(topic, partition)])
-
-    def close(self) -> None:
-        """To be called before the consumer is closed."""
-        self._asker.shutdown(cancel_futures=True)
-
     def _ask(self, topic: str) -> None:
         self._asking.discard(topic)  # what is assigned from now on may not be in the answer
         with contextlib.suppress(KafkaException):
-            self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_SEC)
+            self.consumer.list_topics(topic, timeout=METADATA_TIMEOUT_SEC)

@@ -28,7 +28,11 @@ class Subscription:
         limit: where it ends, looked after on the event loop; None: nowhere. With one, partitions that appear later are
             not read.
         outbox: of the stream the subscription belongs to.
+        topic_id: Kafka's id of the topic it reads; empty: not known. Set on the event loop before readers get it.
+        partition_count: partitions that the topic had when this was last looked at, on the event loop: those that
+            readers may have been given. 0: it did not exist.
         closed: set on the event loop when the client has closed it; readers forget it at their next command.
+        ended: the same when its topic was deleted; its client has yet to be told.
     """
 
     id: int
@@ -39,4 +43,12 @@ class Subscription:
     outbox: Outbox
     skips_gaps: bool = False
     limit: Limit | None = None
+    topic_id: bytes = b""
+    partition_count: int = 0
     closed: bool = field(default=False)
+    ended: bool = field(default=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no reader may serve it any more."""
+        return self.closed or self.ended

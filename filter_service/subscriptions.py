@@ -18,18 +18,15 @@ from filter_service.errors import (
     TopicReplacedError,
 )
 from filter_service.kafka_source import KafkaLookups
-from filter_service.language import InvalidSyntaxError, Rule, Selection, compile_fields, compile_where
 from filter_service.limit import Limit
-from filter_service.offsets import MissingRecords, resolve
+from filter_service.offsets import MissingRecords, Range, resolve
 from filter_service.outbox import Ended, Missing, Outbox, TopicNote
 from filter_service.projection import Projection
+from filter_service.query_compiler import compile_query
 from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
-
-INLINE_QUERY_LENGTH = 512
-"""Longest query compiled on the event loop; a longer one would hold others up and goes to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +51,6 @@ class Accepted:
     topic_id: bytes
     missing: list[MissingRecords]
     is_complete: bool
-
-
-async def compile_query(where: str, fields: str, max_length: int) -> tuple[Rule, Selection | None]:
-    """The compiled query.
-
-    Raises:
-        LanguageError: it is wrong, or longer than `max_length` characters.
-    """
-    if len(where) > max_length:
-        raise InvalidSyntaxError("where", max_length, len(where) - max_length)
-    if len(fields) > max_length:
-        raise InvalidSyntaxError("fields", max_length, len(fields) - max_length)
-
-    def compile_both() -> tuple[Rule, Selection | None]:
-        return compile_where(where), compile_fields(fields)
-
-    if len(where) + len(fields) <= INLINE_QUERY_LENGTH:
-        return compile_both()
-    return await asyncio.to_thread(compile_both)
 
 
 class Stream:
@@ -172,13 +150,9 @@ class Subscriptions:
         rule, selection = await compile_query(request.where, request.fields, self._settings.filter_max_query_length)
         if not self.kafka_available:
             raise KafkaUnavailableError("opening a subscription", "no broker answers")
-        count = await self.catalog.use(request.topic)
+        await self.catalog.use(request.topic)
         try:
-            if any(number >= count for position in request.positions for number in position.offsets):
-                # Another replica may have seen a new partition sooner than this one.
-                count = await self.catalog.look_again(request.topic)
-            await self._check_topic(request)
-            found = await resolve(self._lookups, request, count)
+            topic_id, count, found = await self._resolve(request)
         except BaseException:
             self.catalog.release(request.topic)
             raise
@@ -191,6 +165,8 @@ class Subscriptions:
             stream.outbox,
             request.skips_gaps,
             None if found.stops is None else Limit(found.starts, found.stops),
+            topic_id,
+            count,
         )
         is_complete = subscription.limit is not None and subscription.limit.is_reached
         opened(
@@ -200,7 +176,7 @@ class Subscriptions:
                 rule.canonical,
                 "" if selection is None else selection.canonical,
                 count,
-                self.catalog.id(request.topic),
+                topic_id,
                 found.missing,
                 is_complete,
             )
@@ -219,7 +195,7 @@ class Subscriptions:
                 continue
             self._readers.attach(subscription, number, offset, begin=found.live_begin(number))
         # Partitions that appeared while the offsets were being looked up.
-        self._attach_new(subscription, request.partitions, count, self.catalog.count(request.topic))
+        self._attach_new(subscription, request.partitions, self.catalog.count(request.topic))
 
     def close(self, stream: Stream, subscription_id: int) -> None:
         """Closes one subscription; an unknown number is ignored."""
@@ -245,8 +221,27 @@ class Subscriptions:
     def resume_parked(self, stream: Stream) -> None:
         """Lets subscriptions that were detached because the stream was full catch up, once it has drained."""
         for parked in stream.outbox.take_parked():
-            if not parked.subscription.closed:
+            if not parked.subscription.is_over:
                 self._readers.attach(parked.subscription, parked.partition, parked.position)
+
+    async def _resolve(self, request: Request) -> tuple[bytes, int, Range]:
+        """The topic's id, its number of partitions, and the offsets that are asked for in it.
+
+        Raises:
+            FilterError: see `errors`.
+        """
+        topic = request.topic
+        while True:
+            topic_id, count = self.catalog.id(topic), self.catalog.count(topic)
+            if any(number >= count for position in request.positions for number in position.offsets):
+                # Another replica may have seen a new partition sooner than this one.
+                count = await self.catalog.look_again(topic)
+            await self._check_topic(request)
+            found = await resolve(self._lookups, request, count)
+            if not topic_id or self.catalog.id(topic) == topic_id:
+                return self.catalog.id(topic), count, found
+            # It was created again meanwhile.
+            await self.catalog.look_again(topic)
 
     async def _check_topic(self, request: Request) -> None:
         """Whether the topic is the one that the request's positions belong to.
@@ -256,12 +251,15 @@ class Subscriptions:
             TopicReplacedError: it is not.
         """
         meant = {position.topic_id for position in request.positions if position.topic_id}
-        if meant and meant != {await self.catalog.current_id(request.topic)}:
+        if meant and meant != {self.catalog.id(request.topic) or await self.catalog.current_id(request.topic)}:
             raise TopicReplacedError(request.topic)
 
-    def _attach_new(self, subscription: Subscription, selection: PartitionSelection, known: int, now: int) -> None:
-        for number in range(known, now):
-            if selection.covers(number) and subscription.limit is None:
+    def _attach_new(self, subscription: Subscription, selection: PartitionSelection, count: int) -> None:
+        """Reads the partitions that the topic has got since."""
+        new = range(subscription.partition_count, count)
+        subscription.partition_count = max(subscription.partition_count, count)
+        for number in new:
+            if selection.covers(number) and subscription.limit is None and not subscription.is_over:
                 self._readers.attach(subscription, number, 0, begin=0)
 
     # ---- CatalogListener
@@ -270,17 +268,25 @@ class Subscriptions:
         """A topic has appeared, or has more partitions."""
         self.identified(topic)
         for subscription, selection in self._of_topic.get(topic, {}).items():
-            self._attach_new(subscription, selection, known, now)
+            self._attach_new(subscription, selection, now)
 
     def identified(self, topic: str) -> None:
         """What is told of a topic has changed."""
         by_outbox: dict[Outbox, list[Subscription]] = {}
         for subscription in self._of_topic.get(topic, {}):
+            subscription.topic_id = subscription.topic_id or self.catalog.id(topic)
             by_outbox.setdefault(subscription.outbox, []).append(subscription)
         for outbox, subscriptions in by_outbox.items():
             outbox.offer(TopicNote(subscriptions, self.catalog.id(topic), self.catalog.count(topic)))
 
     def replaced(self, topic: str) -> None:
-        """A topic was deleted and created again: nobody's position holds."""
+        """A topic was deleted and created again: the positions of those who have read the old one do not hold.
+
+        Readers let them go before they get anybody who is to read the new one, since whoever is level with a reader
+        is served what it has read.
+        """
         for subscription in self._of_topic.get(topic, {}):
-            subscription.outbox.offer(Ended(subscription, TopicReplacedError(topic)))
+            if subscription.partition_count and not subscription.is_over:
+                subscription.ended = True
+                self._readers.forget(subscription)
+                subscription.outbox.offer(Ended(subscription, TopicReplacedError(topic)))

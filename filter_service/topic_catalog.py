@@ -37,9 +37,16 @@ class CatalogListener(Protocol):
 
 @dataclass(slots=True)
 class _Topic:
+    """What is known of a topic.
+
+    Attributes:
+        is_missing: Kafka did not find it when it was last asked for; what else is known holds if it comes back.
+    """
+
     users: int = 0
     partition_count: int = 0
     id: bytes = b""
+    is_missing: bool = False
     looking: asyncio.Task[None] | None = field(default=None)
 
 
@@ -65,20 +72,22 @@ class TopicCatalog:
     async def use(self, topic: str) -> int:
         """Watches a topic until `release`; returns its number of partitions, 0 when it does not exist.
 
+        One that was created again since it came into use is told before: nobody begins with what is known of the old.
+
         Raises:
             KafkaUnavailableError: Kafka did not answer; the topic is not watched.
         """
         known = self._topics.setdefault(topic, _Topic())
         known.users += 1
         try:
+            if known.id:
+                await self._confirm(topic, known)
             if not known.partition_count:
-                self._learn(await self._lookups.partition_counts([topic]))
-            if known.partition_count and not known.id:
-                await self._identify(topic, known)
+                await self._look_for([topic])
         except BaseException:
             self.release(topic)
             raise
-        return known.partition_count
+        return self.count(topic)
 
     async def look_again(self, topic: str) -> int:
         """Asks Kafka about a topic in use now; returns its number of partitions.
@@ -111,12 +120,12 @@ class TopicCatalog:
     def count(self, topic: str) -> int:
         """The number of partitions as known now."""
         known = self._topics.get(topic)
-        return 0 if known is None else known.partition_count
+        return 0 if known is None or known.is_missing else known.partition_count
 
     def id(self, topic: str) -> bytes:
         """The topic's id as known now; empty: not known."""
         known = self._topics.get(topic)
-        return b"" if known is None else known.id
+        return b"" if known is None or known.is_missing else known.id
 
     async def watch(self) -> None:
         """Looks for changes until cancelled."""
@@ -129,12 +138,12 @@ class TopicCatalog:
                 next_full = loop.time() + self._metadata_interval
             possible = {name: known for name, known in self._topics.items() if is_possible_topic(name)}
             wanted = [name for name, known in possible.items() if full or not known.partition_count]
-            identified = [name for name, known in possible.items() if full and known.id]
+            identified = [name for name, known in possible.items() if known.id and (full or known.is_missing)]
             try:
                 if identified:
                     self._learn_ids(await self._lookups.topic_ids(identified))
                 if wanted:
-                    self._learn(await self._lookups.partition_counts(wanted))
+                    await self._look_for(wanted)
             except KafkaUnavailableError as error:
                 log.warning("topics cannot be looked up", problem=str(error))
 
@@ -145,7 +154,7 @@ class TopicCatalog:
                 continue
             if 0 < count < known.partition_count:
                 # Partitions are never removed.
-                self._replaced(topic, known)
+                self._replaced(topic, known, b"")
             elif count > known.partition_count:
                 before, known.partition_count = known.partition_count, count
                 if not known.id:
@@ -155,23 +164,37 @@ class TopicCatalog:
     def _learn_ids(self, ids: dict[str, bytes]) -> None:
         for topic, topic_id in ids.items():
             known = self._topics.get(topic)
-            if known is None or not topic_id or topic_id == known.id:
+            if known is None or not topic_id:
                 continue
-            if known.id:
-                self._replaced(topic, known)
-            else:
+            if not known.id:
                 known.id = topic_id
                 self._listener.identified(topic)
+            elif topic_id != known.id:
+                self._replaced(topic, known, topic_id)
+            elif known.is_missing:
+                known.is_missing = False
+                self._listener.grown(topic, 0, known.partition_count)
 
-    def _replaced(self, topic: str, known: _Topic) -> None:
+    def _replaced(self, topic: str, known: _Topic, topic_id: bytes) -> None:
         log.warning("topic was deleted and created again", topic=topic)
-        known.id, known.partition_count = b"", 0
+        known.id, known.partition_count, known.is_missing, known.looking = topic_id, 0, False, None
         self._listener.replaced(topic)
 
-    async def _identify(self, topic: str, known: _Topic) -> None:
-        """Waits for the id, but not for long."""
-        looking = self._look_for_id(topic, known)
-        await asyncio.wait([looking], timeout=ID_WAIT_SEC)
+    async def _confirm(self, topic: str, known: _Topic) -> None:
+        """Asks whether a topic is still the one that is known."""
+        if not await self.current_id(topic):
+            # A broker may know less than the others for a moment.
+            await asyncio.sleep(self._missing_topic_interval)
+            known.is_missing = not await self.current_id(topic)
+
+    async def _look_for(self, topics: list[str]) -> None:
+        """Asks for numbers of partitions; for the id of a topic that has appeared before that is told."""
+        counts = await self._lookups.partition_counts(topics)
+        found = [(topic, self._topics[topic]) for topic, count in counts.items() if count and topic in self._topics]
+        looking = [self._look_for_id(topic, known) for topic, known in found if not known.id]
+        if looking:
+            await asyncio.wait(looking, timeout=ID_WAIT_SEC)
+        self._learn(counts)
 
     def _look_for_id(self, topic: str, known: _Topic) -> asyncio.Task[None]:
         if known.looking is None:

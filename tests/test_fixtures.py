@@ -50,6 +50,18 @@ jars._CACHE = Path({str(tmp_path)!r})
     assert len([line for line in lines if "install Maven" in line]) == 2
 
 
+@pytest.mark.parametrize(("fixture", "to_install"), [("browser", "apt-get install chromium"), ("node", "Node.js")])
+def test_without_a_program_its_tests_are_skipped(fixture: str, to_install: str, tmp_path: Path) -> None:
+    """One line says what to install; with `CI=true` it is a failure that says so."""
+    source = f"def test_one({fixture}): pass"
+    report = run_pytest(source, tmp_path, PATH="/nowhere")
+    assert to_install in report
+    assert "1 skipped" in report.splitlines()[-1]
+    report = run_pytest(source, tmp_path, PATH="/nowhere", CI="true")
+    assert to_install in report
+    assert "1 error" in report.splitlines()[-1]
+
+
 def test_in_ci_nothing_is_skipped(tmp_path: Path) -> None:
     """With `CI=true` a missing Java is a failure that says what to install."""
     report = run_pytest(USES_KAFKA, tmp_path, PATH="/nowhere", CI="true")

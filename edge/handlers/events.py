@@ -16,6 +16,7 @@ the edge cannot serve is not answered 503, as others are, but with a stream that
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -44,10 +45,11 @@ _CONTENT_TYPE = "text/event-stream"
 _KEEP_ALIVE = b":\n\n"
 """A comment: clients ignore it."""
 
-_RETRY = b"retry: 1000\n\n"
-"""Milliseconds after which a browser reconnects."""
+RETRY_MS = range(500, 2_000)
+"""Milliseconds after which a browser reconnects: others for each stream, so that when an edge has gone its clients do
+not all knock at the next one at once. Browsers add nothing of that kind."""
 
-_RETRY_LATER = b"retry: 3000\n\n"
+RETRY_LATER_MS = range(2_000, 5_000)
 """The same while the service is away; holds until a stream says otherwise."""
 
 _READ_SIZE = 4096
@@ -156,7 +158,7 @@ class EventsHandler(StreamHandler):
         if last.credential:
             ended = StreamEndedError.of(CloseCode.UNAVAILABLE)
             self.set_header("Content-Type", _CONTENT_TYPE)
-            self.finish(_RETRY_LATER + closing_event(ended.code, ended.reason))
+            self.finish(_retry(RETRY_LATER_MS) + closing_event(ended.code, ended.reason))
         else:
             self.send_json(unavailable.status, {"message": unavailable.message, "code": CloseCode.UNAVAILABLE})
 
@@ -189,7 +191,7 @@ class EventsHandler(StreamHandler):
         self._limit_send_buffer(stream)
         is_chunked = self.request.version == "HTTP/1.1"
         self._output = EventWriter(SocketWriter(stream), credential, is_chunked=is_chunked)
-        self._output.write(_RETRY)
+        self._output.write(_retry(RETRY_MS))
         try:
             self._begin(self._output, ends_at)
             while True:
@@ -247,6 +249,10 @@ class EventsHandler(StreamHandler):
 
         # Everything that waits is taken before.
         stream.write(b"").add_done_callback(close)
+
+
+def _retry(times_ms: range) -> bytes:
+    return b"retry: %d\n\n" % random.choice(times_ms)  # noqa: S311  (no secret)
 
 
 def _resumed(request: StreamRequest, last: _LastEvent) -> StreamRequest:

@@ -25,6 +25,9 @@ _log = structlog.get_logger(__name__)
 
 _EXTENSIONS = "Sec-WebSocket-Extensions"
 
+_RFC_CODES = range(1000, 1016)
+"""RFC 6455, section 7.4.1."""
+
 _NOT_WEBSOCKET = "Invalid request - non-WebSocket connection received in WS endpoint"
 
 
@@ -154,7 +157,9 @@ class TopicHandler(StreamHandler, WebSocketHandler):
         self._is_gone = True
         if self._sent_code is not None or self.get_status() == HTTPStatus.SWITCHING_PROTOCOLS:
             code = int(self._sent_code or self.close_code or NO_CLOSE_FRAME)
-            metrics.CLOSES.labels(code if 1000 <= code <= 4999 else NO_CLOSE_FRAME).inc()
+            # Clients may send any of 64,000 codes: those that the RFC does not name are counted together.
+            is_known = self._sent_code is not None or code in _RFC_CODES
+            metrics.CLOSES.labels(code if is_known else "other").inc()
             _log.info("WebSocket closed", code=code, request_id=self.request_id)
         self._leave()
 

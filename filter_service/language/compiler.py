@@ -1,8 +1,8 @@
 """From text to rules and selections, or to the error that the text deserves.
 
-Called by the gRPC servicer for every subscription and every `Validate`, from one thread (see `parser`). Errors come in
-the order of behaviour, section 5: the leftmost syntax error or unknown operator; then, condition by condition, escape,
-arity, type.
+Called by `query_compiler` for every subscription and every `Validate`, from several threads. Errors come in the order
+of behaviour, section 5: the leftmost syntax error or unknown operator; then, condition by condition, escape, arity,
+type.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from filter_service.language.selection import WILDCARD, Members, Selection
 from filter_service.language.tree import ConditionNode, MemberNode, Value
 
 _REMEMBERED_TEXTS = 1024
-"""A reconnect storm brings few distinct texts many times; compiling one takes a third of a millisecond."""
+"""Many clients ask for the same."""
 _REMEMBERED_LENGTH = 2048
 """Longer texts are compiled each time, so that what is remembered stays within a few megabytes."""
 

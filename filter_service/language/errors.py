@@ -75,6 +75,7 @@ class InvalidOperatorError(LanguageError):
     def __init__(self, operator: str, offset: int) -> None:
         """Names the operator."""
         super().__init__(f"invalid operator '{operator}'", "where", offset, len(operator))
+        self.operator = operator
 
 
 class InvalidEscapeError(LanguageError):

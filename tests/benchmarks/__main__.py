@@ -27,14 +27,14 @@ from tests.benchmarks import measurement, plots
 from tests.benchmarks.load_client import PROGRAMS
 from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.scenario import Effort, Scenario
-from tests.benchmarks.scenarios import client_alone, full_speed, idle, matching, paced, parts, replicas, soak
+from tests.benchmarks.scenarios import client_alone, full_speed, idle, matching, paced, parts, replicas, soak, storm
 from tests.benchmarks.system import System
 from tests.benchmarks.table import explain, render
 from tests.kafka import jars
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
     scenario
-    for module in (client_alone, parts, matching, full_speed, paced, idle, replicas, soak)
+    for module in (client_alone, parts, matching, full_speed, paced, idle, storm, replicas, soak)
     for scenario in module.SCENARIOS
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -111,11 +111,24 @@ def workload(kind: str, rules: int, matching: float = 5, records: int = 1000) ->
         matching: how many of the rules match a record, on average; followed by the kinds that have ranges.
         records: how many.
     """
-    draw = random.Random(f"{_SEED} {kind} {rules}")
-    words = list({_word(draw) for _ in range(rules + rules // 10 + 10)})
+    draw, words = _drawing(kind, rules)
     known = words[-rules:] if kind == "substring" else words[:100]
-    texts: dict[str, None] = {}
-    while len(texts) < rules:
-        texts[_KINDS[kind](draw, min(1.0, matching / rules), words)] = None
-    compiled = [compile_where(text) for text in texts]
+    compiled = [compile_where(text) for text in _texts(kind, rules, matching, draw, words)]
     return Workload(kind, compiled, [orjson.dumps(_record(draw, known)) for _ in range(records)])
+
+
+def texts(kind: str, rules: int, matching: float = 5) -> Iterable[str]:
+    """The rules of a workload as `where` texts."""
+    return _texts(kind, rules, matching, *_drawing(kind, rules))
+
+
+def _drawing(kind: str, rules: int) -> tuple[random.Random, list[str]]:
+    draw = random.Random(f"{_SEED} {kind} {rules}")
+    return draw, list({_word(draw): None for _ in range(rules + rules // 10 + 10)})
+
+
+def _texts(kind: str, rules: int, matching: float, draw: random.Random, words: list[str]) -> Iterable[str]:
+    found: dict[str, None] = {}
+    while len(found) < rules:
+        found[_KINDS[kind](draw, min(1.0, matching / rules), words)] = None
+    return found

@@ -1,7 +1,8 @@
 """Sample cases of the contract: what a query gets for a message.
 
-`where_fields.jsonl` came with behaviour (its first table says what the keys mean). Read by the tests that run every
-case in process and by those that run every case over real WebSockets.
+`where_fields.jsonl` came with behaviour (its first table says what the keys mean); `more_where_fields.jsonl` holds more
+of the same kinds, written from behaviour's text. Read by the tests that run every case in process and by those that
+run them over real WebSockets.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("where_fields.jsonl")
+MORE = Path(__file__).with_name("more_where_fields.jsonl")
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ class Case:
     outcome: Outcome
 
 
-def load(file: Path = FILE) -> list[Case]:
-    """Every case, in the file's order."""
-    return list(_read(file))
+def load(*files: Path) -> list[Case]:
+    """Every case of these files (none named: of all), in their order."""
+    return [case for file in files or (FILE, MORE) for case in _read(file)]
 
 
 def same_json(one: object, other: object) -> bool:

@@ -4,7 +4,6 @@ Values differ from run to run, so both texts are compared with numbers, tokens, 
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,11 +97,8 @@ def test_the_announced_command_shows_live_data(local_run: LocalRun) -> None:
     assert re.fullmatch(r'\{"sensor":\{"status":"\w+"\},"temperature":[0-9.]+\}\n', result.stdout)
 
 
-def test_the_code_for_browsers_works(local_run: LocalRun, tmp_path: Path) -> None:
+def test_the_code_for_browsers_works(local_run: LocalRun, node: list[str], tmp_path: Path) -> None:
     """The JavaScript of the page, in Node: it logs a record, and the code and reason of a close."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node.js: install it (20 or later) to run the page's JavaScript")
     (snippet,) = blocks("js", section("By hand: token, ticket, WebSocket", TOUR))
     program = tmp_path / "page.mjs"
     program.write_text(
@@ -115,7 +111,7 @@ const console = {{ log: (...shown) => {{ globalThis.console.log(...shown); socke
 """
     )
     result = subprocess.run(
-        [node, "--no-warnings", "--experimental-websocket", str(program)],
+        [*node, str(program)],
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_SEC,

@@ -288,6 +288,20 @@ async def test_secrets_are_not_logged(
     assert "hush-hush" not in logged
 
 
+async def test_too_many_parameters(system: System) -> None:
+    """What no honest client sends is refused before it has cost much: more than ten thousand parameters."""
+    target = "/kafka-ws/v1/topics/admin.t?" + "a&" * 10_000 + "where=x"
+    assert (await exchange(system.port, get(target, HANDSHAKE))).status == 400
+    assert system.replicas[0].opens == []
+
+
+async def test_logged_paths_are_cut(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    """A request fills a line of the log, and not a page of it."""
+    await exchange(system.port, get("/" + "x" * 100_000, {"Host": "edge"}))
+    assert "/xxx" in (logged := capsys.readouterr().out)
+    assert "x" * 1_000 not in logged
+
+
 async def test_oversized_headers(system: System) -> None:
     """More headers than allowed end the connection, not the service."""
     request = get("/healthz", {"Host": "edge", "X": "x" * 300_000})

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.query import Parameter, decode_segment, decode_value, select
+from tests.cases.cases import Case, load
 
 AMBIGUOUS = Parameter(ambiguous=True)
 
@@ -49,6 +50,15 @@ AMBIGUOUS = Parameter(ambiguous=True)
 def test_decoding(query: str, where: Parameter) -> None:
     """Each row of the table in section 4, and what lies between them."""
     assert select(query, "where", "fields")["where"] == where
+
+
+@pytest.mark.parametrize("case", [case for case in load() if case.query is not None], ids=lambda case: case.id)
+def test_query_of_a_case_is_decoded(case: Case) -> None:
+    """The raw query of a case gives the parameters that the case says."""
+    assert case.query is not None
+    received = case.query.encode().decode("latin-1")  # as Tornado hands on the bytes of a request line
+    found = select(received, "where", "fields")
+    assert found == {"where": Parameter(case.where), "fields": Parameter(case.fields)}
 
 
 @given(st.text())

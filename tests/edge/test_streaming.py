@@ -363,6 +363,18 @@ async def test_stalled_socket_is_closed(slow_system: System) -> None:
     stalled.connection.transport.abort()
 
 
+async def test_codes_of_clients_are_counted_together(make_system: MakeSystem) -> None:
+    """Closes are counted by code, and those that a client has thought of as one."""
+    system = await make_system()
+    sockets = [await system.connect() for _ in range(3)]
+    for socket, code in zip(sockets, (1001, 3000, 4999), strict=True):
+        await socket.connection.close(code)
+    await eventually(lambda: system.edge.connection_count == 0, "all are gone")
+    codes = {labels for (labels,) in metrics.CLOSES._metrics}
+    assert {"1001", "other"} <= codes
+    assert not {"3000", "4999"} & codes
+
+
 async def test_shutdown_tells_clients(make_system: MakeSystem) -> None:
     """When the edge ends, clients get 1001 and new ones 503."""
     system = await make_system()

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import crc32
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -94,6 +96,36 @@ async def test_a_query_over_history(client: Client, create_topic: CreateTopic, r
     assert close == CloseEvent(1000, "")
 
 
+async def test_the_ends_of_a_query(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
+    """`until` may be a time, in any way to write one, or a position; what begins behind its end is empty."""
+    topic = create_topic(config={"retention.ms": "-1"})
+    hour = 1_750_000_000_000
+    for number in range(6):
+        records.write(topic, b'{"n":%d}' % number, timestamp_ms=hour + number * 1000)
+    async with await client.connect(topic, parameters={"from": "earliest", "format": "record"}) as socket:
+        tokens = [record["position"] for record in await records_of(socket, 6)]
+    third = datetime.fromtimestamp(hour / 1000 + 3, UTC)
+    for begin, end, expected in (
+        ("earliest", str(hour + 3000), [0, 1, 2]),
+        ("earliest", third.isoformat(), [0, 1, 2]),
+        ("earliest", third.replace(tzinfo=None).isoformat(), [0, 1, 2]),
+        ("earliest", f"{third.replace(tzinfo=None).isoformat()}Z", [0, 1, 2]),
+        ("earliest", third.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat(), [0, 1, 2]),
+        (str(hour + 1000), tokens[3], [1, 2, 3]),
+        (tokens[1], tokens[3], [2, 3]),
+        ("0", "latest", [0, 1, 2, 3, 4, 5]),
+        ("earliest", "999999999999999", [0, 1, 2, 3, 4, 5]),
+        ("earliest", "0", []),
+        (str(hour + 4000), str(hour + 1000), []),
+        (tokens[4], tokens[1], []),
+        ("999999999999999", "latest", []),
+    ):
+        async with await client.connect(topic, parameters={"from": begin, "until": end}) as socket:
+            values, close = await rest(socket)
+        assert [value["n"] for value in values] == expected, (begin, end)
+        assert close == CloseEvent(1000, "")
+
+
 async def test_a_query_over_nothing(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
     """What ends where it begins is closed at once; so is what no record passes, and a topic that does not exist."""
     topic = create_topic(partitions=3)
@@ -168,15 +200,32 @@ async def test_quiet_streams_tell_their_position(
         assert await numbers(socket, 1) == [100]
 
 
+def of_the_next_version(token: str) -> str:
+    """A good token, but for its version; the format is told in `edge.position_token`."""
+    body = b"\x02" + urlsafe_b64decode(token + "=" * (-len(token) % 4))[1:-4]
+    return urlsafe_b64encode(body + crc32(body).to_bytes(4, "big")).rstrip(b"=").decode()
+
+
 async def test_positions_that_are_none(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
-    """A token that is damaged, of another topic, or no token at all is refused with 4000 and says why."""
+    """A token that is damaged, cut, too long, newer, or of another topic, and what is none at all: 4000 says why."""
     topic, other = create_topic(), create_topic()
     async with await client.connect(topic, parameters={"format": "record"}) as socket:
         await asyncio.to_thread(records.write_all, topic, numbered(0, 1))
         (record,) = await records_of(socket, 1)
     token = record["position"]
     for parameter in ("from", "until"):
-        for name, text in ((other, token), (topic, token[:-1]), (topic, token + "A"), (topic, "soon"), (topic, "%%")):
+        for name, text in (
+            (other, token),
+            (topic, token[:-1]),
+            (topic, token[: len(token) // 2]),
+            (topic, token + "A"),
+            (topic, "A" * 70_000),
+            (topic, of_the_next_version(token)),
+            (topic, "soon"),
+            (topic, "%%"),
+            (topic, "-1"),
+            (topic, "1.5"),
+        ):
             async with await client.connect(name, parameters={parameter: text}) as socket:
                 close = await socket.closed()
                 assert close.code == 4000

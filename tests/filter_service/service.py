@@ -1,8 +1,6 @@
 """The filter service as a process, and what it says about itself: health, metrics, log."""
 
-import http.client
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.processes import Process, accepts_connections, free_port, inherited_environment, wait_until
+from tests.prometheus import metric
 
 NAME = "kafka_ws.filter.v1.FilterService"
 PATIENCE_SEC = 40.0
@@ -22,8 +21,6 @@ QUICK: Mapping[str, str] = {
     "KAFKA_WS_SHUTDOWN_GRACE_SEC": "2",
 }
 """Settings that let tests see within a second what operators see within several."""
-
-_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
 
 def service_process(settings: Mapping[str, str], log_path: Path) -> Process:
@@ -80,16 +77,9 @@ class FilterService:
         """Wait until its health service says so."""
         wait_until(lambda: self.is_serving() is serving, f"serving is {serving}", PATIENCE_SEC)
 
-    def metric(self, name: str) -> float:
-        """The sum of all samples of a metric; 0 without any."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._metrics_port, timeout=10)
-        try:
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        finally:
-            connection.close()
-        samples = (_SAMPLE.match(line) for line in text.splitlines())
-        return sum(float(sample[3]) for sample in samples if sample and sample[1] == name)
+    def metric(self, name: str, label: str = "") -> float:
+        """The sum of all samples of a metric (of those with this in their labels); 0 without any."""
+        return metric(self._metrics_port, name, label)
 
     def wait_metric(self, name: str, least: float) -> None:
         """Wait until a metric has reached a value."""

@@ -1,9 +1,10 @@
-"""Every sample case of the contract, through the language, the record and the projection, without any I/O."""
+"""Every case of the contract, through the language, the record and the projection, without any I/O."""
 
 import json
 
 import pytest
 
+from edge.errors import cut_reason
 from filter_service.language import LanguageError, compile_fields, compile_where
 from filter_service.projection import Projection
 from filter_service.record import parse
@@ -11,12 +12,12 @@ from tests.cases.cases import Case, Closed, NothingSent, Outcome, Sent, load, sa
 
 
 def outcome_of(case: Case) -> Outcome:
-    """What the filter service makes of a case."""
+    """What the filter service makes of a case, its reason cut as the edge does."""
     try:
         rule = compile_where(case.where or "")
         selection = compile_fields(case.fields or "")
     except LanguageError as error:
-        return Closed(error.code, error.reason)
+        return Closed(error.code, cut_reason(error.reason))
     record = parse(case.payload)
     if record is None or not rule.matches(record.document):
         return NothingSent()

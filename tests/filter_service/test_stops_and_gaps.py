@@ -5,7 +5,7 @@ import asyncio
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
 from tests.conftest import CreateTopic
-from tests.filter_service.client import EARLIEST, Client, at_position
+from tests.filter_service.client import EARLIEST, Client, at_position, at_time
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.records import RecordWriter
 
@@ -51,6 +51,59 @@ async def test_until_a_position(client: Client, create_topic: CreateTopic, recor
     assert call.values(0) == numbered(0, 4)
     assert call.values(1) == numbered(0, 12)
     assert call.values(2) == []
+
+
+async def test_until_a_time(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
+    """Each partition ends before its first record of that time; one that has none, where it ends at the opening."""
+    topic = create_topic(partitions=3, config={"retention.ms": "-1"})
+    for number in range(5):
+        records.write(topic, numbered(number, 1)[0], partition=0, timestamp_ms=1_000 + 1_000 * number)
+    records.write_all(topic, numbered(0, 2), partition=1)
+    records.write(topic, b'{"n":7}', partition=2, timestamp_ms=500)
+    for time_ms, expected in ((3_500, [3, 0, 1]), (0, [0, 0, 0]), (2**62, [5, 2, 1])):
+        call = client.call(pb.Subscription(topic=topic, start=EARLIEST, stop=pb.Stop(timestamp_ms=time_ms)))
+        opened = await call.begin()
+        assert dict(opened.stop.next_offsets) == dict(enumerate(expected))
+        await call.rest()
+        assert [len(call.values(partition)) for partition in range(3)] == expected
+        assert call.positions == dict(enumerate(expected))
+
+
+async def test_a_start_behind_the_stop(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:
+    """Where it begins behind its end a subscription is complete at once; the other partitions are read all the same."""
+    topic = create_topic(partitions=2, config={"retention.ms": "-1"})
+    for number in range(6):
+        records.write(topic, numbered(number, 1)[0], partition=number % 2, timestamp_ms=1_000 + 1_000 * number)
+    for start, stop in (
+        (at_time(5_000), pb.Stop(timestamp_ms=3_000)),
+        (at_time(2**62), NOW),
+        (at_position({0: 3, 1: 3}), until({0: 1, 1: 2})),
+        (at_position({0: 100, 1: 100}), NOW),
+    ):
+        call = client.call(pb.Subscription(topic=topic, start=start, stop=stop))
+        await call.begin()
+        await call.rest()
+        assert call.records == []
+    call = client.call(pb.Subscription(topic=topic, start=at_position({0: 3, 1: 1}), stop=until({0: 1, 1: 3})))
+    await call.begin()
+    await call.rest()
+    assert [(record.partition, record.offset) for record in call.records] == [(1, 1), (1, 2)]
+
+
+async def test_a_start_before_everything(
+    client: Client, kafka: KafkaCluster, create_topic: CreateTopic, records: RecordWriter
+) -> None:
+    """A time before the first record that is left begins there, and is no gap."""
+    topic = create_topic(config={"retention.ms": "-1"})
+    for number in range(6):
+        records.write(topic, numbered(number, 1)[0], timestamp_ms=1_000_000 + 1_000 * number)
+    kafka.delete_records(topic, before=2)
+    for time_ms in (0, 1, 1_000_000, 1_002_000):
+        call = client.call(pb.Subscription(topic=topic, start=at_time(time_ms), stop=NOW))
+        assert dict((await call.begin()).start.next_offsets) == {0: 2}
+        await call.rest()
+        assert call.values() == numbered(2, 4)
+        assert call.gaps == []
 
 
 async def test_nothing_before_the_stop(client: Client, create_topic: CreateTopic, records: RecordWriter) -> None:

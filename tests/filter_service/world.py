@@ -65,7 +65,7 @@ class Consumer:
         self.assigned: dict[Partition, int] = {}
         self._ends_told: dict[Partition, int] = {}
 
-    def assign(self, topic: str, partition: int, offset: int) -> None:
+    def assign(self, topic: str, partition: int, offset: int, topic_id: bytes) -> None:
         """Of the `Assignment` protocol."""
         assert (topic, partition) not in self.assigned
         self.assigned[topic, partition] = offset

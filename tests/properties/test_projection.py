@@ -5,9 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from filter_service import overlap
 from filter_service.language import compile_fields
 from filter_service.projection import Projection
 from filter_service.record import parse
@@ -30,6 +32,21 @@ def test_what_is_left_is_what_the_prose_says(text: str, document: Any) -> None:
     else:
         assert same_json(json.loads(projected), expected)
         assert json.dumps(json.loads(projected)) == json.dumps(json.loads(json.dumps(expected)))
+
+
+@given(strategies.fields, st.lists(strategies.documents, min_size=1, max_size=3))
+@example("*/a,b/c,b/*/d", [{"b": {"a": 1, "c": [{"d": 2, "e": 3}], "f": {"d": 4}}}])
+def test_nothing_depends_on_what_is_kept(text: str, documents: list[Any]) -> None:
+    """A projection that may keep nothing of what it has found out leaves the same as one that may."""
+    selection = compile_fields(text)
+    assert selection is not None
+    records = [record for record in map(parse, map(orjson.dumps, documents)) if record is not None]
+    projection = Projection(selection)
+    kept = [projection.apply(record) for record in records]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "KEPT_LIMIT", 0)
+        forgetful = Projection(selection)
+        assert [forgetful.apply(record) for record in records] == kept
 
 
 @given(strategies.documents, st.data())

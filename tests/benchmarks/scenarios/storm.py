@@ -1,0 +1,114 @@
+"""A reconnect storm: 10,000 different rules arrive at once while records flow (goal 1).
+
+The storm is one edge's session that asks for everything without waiting for answers, as an edge does whose replica has
+died. Live delivery is watched through the whole path by a socket that was there before.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import grpc
+from kafka_ws.filter.v1 import filter_pb2 as pb
+from kafka_ws.filter.v1 import filter_pb2_grpc
+
+from tests.benchmarks.measurement import Better, Measurement
+from tests.benchmarks.production import Production
+from tests.benchmarks.scenario import Effort, Scenario
+from tests.benchmarks.system import System, target
+from tests.benchmarks.workloads import texts
+
+_RULES = 10_000
+_RATE = 1000
+_CALM_SEC, _STORM_SEC = 3, 12
+_GOAL_MS = 250.0
+_OPEN_TIMEOUT_SEC = 60.0
+
+
+class _Storm:
+    """The session. It goes on reading what its rules match until `close`.
+
+    Args:
+        address: the filter replica's `host:port`.
+        topic: to be subscribed to.
+        wheres: one rule for each subscription.
+    """
+
+    def __init__(self, address: str, topic: str, wheres: Sequence[str]) -> None:
+        self._channel = grpc.insecure_channel(address)
+        self._topic = topic
+        self._wheres = wheres
+        self._leave = threading.Event()
+        self._opened = threading.Event()
+        self._reading = threading.Thread(target=self._read)
+        self._began = 0.0
+
+    def open(self) -> float:
+        """Asks for all rules in one second; returns after how many seconds all were open."""
+        self._began = time.monotonic()
+        self._reading.start()
+        if not self._opened.wait(_OPEN_TIMEOUT_SEC):
+            raise TimeoutError(f"{len(self._wheres)} subscriptions were not open after {_OPEN_TIMEOUT_SEC:g} s")
+        return time.monotonic() - self._began
+
+    def close(self) -> None:
+        """Ends the session and its subscriptions."""
+        self._leave.set()
+        self._reading.join()
+        self._channel.close()
+
+    def _requests(self) -> Iterator[pb.SessionRequest]:
+        for number, where in enumerate(self._wheres, 1):
+            ahead = self._began + number / len(self._wheres) - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            wanted = pb.Subscription(topic=self._topic, query=pb.Query(where=where))
+            yield pb.SessionRequest(open=pb.Open(subscription_id=number, subscription=wanted))
+        self._leave.wait()
+
+    def _read(self) -> None:
+        opened = 0
+        for response in filter_pb2_grpc.FilterServiceStub(self._channel).Session(self._requests()):
+            opened += response.WhichOneof("response") == "opened"
+            if opened == len(self._wheres):
+                self._opened.set()
+
+
+def _storm(system: System, effort: Effort) -> list[Measurement]:
+    longest, opening = [], []
+    count = effort.amount(_RULES)
+    wheres = list(texts("mix", count))
+    for _ in range(effort.runs):
+        with system.topic() as topic, system.stack() as stack, system.load_client(stack) as client:
+            client.open(1, [target(topic)])
+            storm = _Storm(stack.services["filter-1"].address, topic, wheres)
+            with Production(system.kafka.bootstrap, topic) as production:
+                production.prepare_pace(_RATE * (_CALM_SEC + _STORM_SEC), _RATE)
+                client.expect(_RATE * (_CALM_SEC + _STORM_SEC))
+                production.go()
+                time.sleep(_CALM_SEC)
+                client.reset()
+                client.expect(_RATE * _STORM_SEC // 2)
+                opening.append(storm.open())
+                report = client.wait_expected(_OPEN_TIMEOUT_SEC)
+                production.wait()
+            storm.close()
+            longest.append(report.latency.highest)
+    return [
+        Measurement(
+            "storm.delay",
+            f"{count:,} rules arrive in one second: longest latency of live records meanwhile",
+            "ms",
+            longest,
+            Better.LOWER,
+            _GOAL_MS,
+        ),
+        Measurement(
+            "storm.opening", f"{count:,} rules arrive in one second: until all are open", "s", opening, Better.LOWER
+        ),
+    ]
+
+
+SCENARIOS = (Scenario("storm", "a reconnect storm", _storm),)

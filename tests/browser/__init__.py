@@ -1,0 +1,1 @@
+"""A real Chromium for tests, and the web server in front of the edge that its pages come from."""

@@ -26,7 +26,6 @@ _LOOK_SEC = 0.1
 _LEVEL_SEC = 0.6
 """A client that lacks no more than what was written in this time is level; its reports alone are 0.2 s old."""
 
-_FIRST_RECORDS_SEC = 2.0
 _WARM_UP_SEC = 60.0
 """What a delay is without faults can be told once everybody is level for the first time."""
 
@@ -110,7 +109,9 @@ class Harm:
         """Waits until all are level that have just begun, with programs that have just been started."""
         with self._span("warm-up", "everything"):
             # Before the first record everybody is level.
-            await asyncio.sleep(_FIRST_RECORDS_SEC)
+            deadline = time.monotonic() + _WARM_UP_SEC
+            while sum(self._audience.counters.read()) < self._audience.rate and time.monotonic() < deadline:
+                await asyncio.sleep(_LOOK_SEC)
             await self.level(patience_sec=_WARM_UP_SEC)
 
     async def level(self, without: Collection[int] = (), patience_sec: float | None = None) -> None:

@@ -109,10 +109,11 @@ class Harm:
         """Waits until all are level that have just begun, with programs that have just been started."""
         with self._span("warm-up", "everything"):
             # Before the first record everybody is level.
-            deadline = time.monotonic() + _WARM_UP_SEC
-            while sum(self._audience.counters.read()) < self._audience.rate and time.monotonic() < deadline:
-                await asyncio.sleep(_LOOK_SEC)
+            await in_thread(wait_until, self._has_records, "the first records", _WARM_UP_SEC)
             await self.level(patience_sec=_WARM_UP_SEC)
+
+    def _has_records(self) -> bool:
+        return sum(self._audience.counters.read()) >= self._audience.rate
 
     async def level(self, without: Collection[int] = (), patience_sec: float | None = None) -> None:
         """Waits until nobody is behind, but not for ever."""

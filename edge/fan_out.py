@@ -90,7 +90,7 @@ class FanOut:
         self._members.pop(member, None)
         self._joiners.pop(member, None)
         position = self.given.snapshot()
-        if not self._members and not self._joiners:
+        if not self.is_used:
             self._take(len(self._chunks))
         return position
 
@@ -103,7 +103,7 @@ class FanOut:
             partition: their partition.
             next_offset: the position behind them.
         """
-        if not self._members and not self._joiners:
+        if not self.is_used:
             self.given.advance(partition, next_offset)
             return
         if not data and not self._chunks:
@@ -115,7 +115,7 @@ class FanOut:
 
     def append_notice(self, data: bytes) -> None:
         """Puts frames that are no records, and move no position, behind those that wait; nobody misses them."""
-        if data and (self._members or self._joiners):
+        if data and self.is_used:
             self.append(data, 0, 0, 0)
 
     def flush(self) -> None:
@@ -170,6 +170,11 @@ class FanOut:
         self._waiting -= size
         self._writer.took(size)
         return taken
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody is attached."""
+        return bool(self._members or self._joiners)
 
     @property
     def has_waiting(self) -> bool:

@@ -9,6 +9,7 @@ given up.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from kafka_ws.filter.v1 import filter_pb2
@@ -19,7 +20,7 @@ from edge.errors import CloseCode, StreamEndedError
 from edge.fan_out import Writer
 from edge.filter_session import Assignment, FilterSession
 from edge.leg import Leg, Subscriber
-from edge.placement import Share, choose, spread
+from edge.placement import Share, are_alike, choose, spread
 from edge.replicas import Replicas
 
 _log = structlog.get_logger(__name__)
@@ -273,11 +274,13 @@ class FilterClient:
         if subscriber.next_legs or not settled or not self._replicas.ready:
             return
         shares = self._shares(subscriber)
+        served = [replace(leg.share, replica=leg.active.session.address) for leg in subscriber.legs if leg.active]
+        count = self._partition_counts.get(subscriber.topic, 0)
+        if len(served) == len(subscriber.legs) and are_alike(count, shares, served):
+            return
         kept = {
             leg.share: leg for leg in subscriber.legs if leg.active and leg.active.session.address == leg.share.replica
         }
-        if len(shares) == len(kept) == len(subscriber.legs) and all(share in kept for share in shares):
-            return
         subscriber.next_legs = [kept.get(share) or Leg(subscriber, share, was_open=True) for share in shares]
         self._moving[subscriber] = asyncio.get_running_loop().time()
         metrics.MOVES.labels(cause).inc()

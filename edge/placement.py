@@ -86,6 +86,27 @@ def spread(topic: str, partition_count: int, replicas: Collection[str]) -> list[
     ]
 
 
+def are_alike(partition_count: int, one: Iterable[Share], other: Iterable[Share]) -> bool:
+    """Whether every partition has the same replica in both, those to come included, in however many shares.
+
+    Args:
+        partition_count: number of partitions that the topic has.
+        one, other: shares that overlap nowhere.
+    """
+    return _owners(partition_count, one) == _owners(partition_count, other)
+
+
+def _owners(partition_count: int, shares: Iterable[Share]) -> dict[int, str]:
+    """Partition -> replica; the number behind the last one stands for those to come."""
+    owners: dict[int, str] = {}
+    for share in shares:
+        begin = 0 if share.partitions is None else share.and_from
+        owners.update(dict.fromkeys(share.partitions or (), share.replica))
+        if begin is not None:
+            owners.update(dict.fromkeys(range(begin, partition_count + 1), share.replica))
+    return owners
+
+
 async def resolve(addresses: Iterable[str]) -> dict[str, str]:
     """All the addresses that names stand for.
 

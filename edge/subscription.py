@@ -149,7 +149,8 @@ class Subscription:
         """Records have arrived: those that are new go to the fan-out."""
         new = self.position.accept(batch.partition, batch.offsets, batch.next_offset, indexes)
         count = len(new)
-        data = self.encoder.records(batch, new, self.position) if count and self.users else b""
+        # While all its sockets are behind, nobody takes what it brings.
+        data = self.encoder.records(batch, new, self.position) if count and self.fan_out.is_used else b""
         self._is_quiet = self._is_quiet and not data
         metrics.RECORDS.inc(count)
         self.fan_out.append(data, count, batch.partition, batch.next_offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from filter_service.errors import InvalidSubscriptionError, PositionGoneError, RequestPart
@@ -81,20 +82,20 @@ async def resolve(lookups: KafkaLookups, request: Request, partition_count: int)
     if isinstance(request.stop, Position):
         covered = [number for number in covered if number in request.stop.offsets]
     partitions: list[Partition] = [(request.topic, number) for number in covered]
-    ends = _by_number(await lookups.end_offsets(partitions))
+    positioned = partitions if isinstance(request.start, Position) else []
+    # Both at once: whoever comes from a replica that has gone waits for the answers.
+    found = await asyncio.gather(lookups.end_offsets(partitions), lookups.beginning_offsets(positioned))
+    ends, begins = map(_by_number, found)
     starts = await _offsets(lookups, partitions, request.start, ends)
     stops = None if request.stop is None else await _offsets(lookups, partitions, request.stop, ends)
-    begins: dict[int, int] = {}
     missing: list[MissingRecords] = []
-    if isinstance(request.start, Position):
-        begins = _by_number(await lookups.beginning_offsets(partitions))
-        for number, offset in starts.items():
-            if offset >= begins[number]:
-                continue
-            if not request.skips_gaps:
-                raise PositionGoneError(number, offset, begins[number])
-            missing.append(MissingRecords(number, offset, begins[number]))
-            starts[number] = begins[number]
+    for number, begin in begins.items():
+        if starts[number] >= begin:
+            continue
+        if not request.skips_gaps:
+            raise PositionGoneError(number, starts[number], begin)
+        missing.append(MissingRecords(number, starts[number], begin))
+        starts[number] = begin
     return Range(starts, stops, ends, begins, missing)
 
 

@@ -31,7 +31,10 @@ _WRITE_SEC = 90.0
 """In which everything has to be written, after the last record was handed to Kafka's client."""
 
 _FINISH_SEC = 60.0
-"""In which every client has to have everything, once no more is written."""
+"""Once no more is written, how long nobody may get anything before those who lack something count as stuck."""
+
+_LONGEST_FINISH_SEC = 300.0
+"""In which every client has to have everything."""
 
 _LINGER_SEC = 1.0
 """In which nothing may come after that."""
@@ -116,16 +119,25 @@ class Audience:
         ends = self.counters.read()
         kept = await in_thread(self._ends_in_kafka)
         assert kept == ends, f"written to each partition: {ends}; Kafka has {kept}"
-        deadline = time.monotonic() + _FINISH_SEC
-        while missing := self.missing(ends):
-            await asyncio.sleep(REPORT_INTERVAL_SEC)
-            if time.monotonic() > deadline:
-                break
+        missing = await self._all_received(ends)
         await asyncio.sleep(_LINGER_SEC + 2 * REPORT_INTERVAL_SEC)
         for number, count in missing.items():
             self.books.problems.append(f"{self.wishes[number].name} never got its last {count} records")
         self.check()
         return ends
+
+    async def _all_received(self, ends: Sequence[int]) -> dict[int, int]:
+        """Waits for that, as long as anybody gets something; returns what is missing in the end."""
+        begun = moved_at = time.monotonic()
+        before = missing = self.missing(ends)
+        while missing:
+            await asyncio.sleep(REPORT_INTERVAL_SEC)
+            now, missing = time.monotonic(), self.missing(ends)
+            if missing != before:
+                before, moved_at = missing, now
+            if now > moved_at + _FINISH_SEC or now > begun + _LONGEST_FINISH_SEC:
+                break
+        return missing
 
     def _ends_in_kafka(self) -> list[int]:
         consumer = Consumer({"bootstrap.servers": self._kafka.bootstrap, "group.id": "chaos", "log_level": 0})

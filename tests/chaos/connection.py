@@ -14,6 +14,11 @@ from tests.chaos.wire import CLOSE, PING, PONG, TEXT, EventParser, FrameParser, 
 GONE = 1006
 """Close code of a stream that ended without one (RFC 6455, section 7.1.5)."""
 
+AWAY = 503
+
+_COMPLETE = b"\r\ncontent-length:"
+"""What the head of an answer has that is no stream."""
+
 _RECEIVE_BUFFER = 64 * 1024
 """Bytes that the kernel may hold for a client: little, so that a stopped one is soon a slow one."""
 
@@ -100,6 +105,11 @@ class Stream(asyncio.Protocol):
             status = int(head.split(b" ", 2)[1])
             if status != self._request.status:
                 self.opened.set_exception(RefusedError(status, data))
+                self.abort()
+                return
+            if _COMPLETE in head.lower():
+                # Who comes again while something is away gets a stream that ends at once (edge/handlers/events.py).
+                self.opened.set_exception(RefusedError(AWAY, data))
                 self.abort()
                 return
             self._taker.opened()

@@ -26,6 +26,9 @@ _LOOK_SEC = 0.1
 _LEVEL_SEC = 0.6
 """A client that lacks no more than what was written in this time is level; its reports alone are 0.2 s old."""
 
+_WARM_UP_SEC = 60.0
+"""What a delay is without faults can be told once everybody is level for the first time."""
+
 _IN_SYNC_SEC = 120.0
 
 _ADDED = FILTERS[-1]
@@ -94,18 +97,31 @@ class Harm:
             yield span
         finally:
             self._books.end(span)
+        delay = self._books.longest_delay(span.begun, span.ended or span.begun, set(range(PROCESSES)) - {span.stopped})
+        self._say(f"  level after {kind}: {target}; records came up to {delay:.2f} s late")
 
     def behind(self, without: Collection[int] = ()) -> list[ClientState]:
         """The clients that lack more than the newest records; clients of processes `without` are not asked."""
         most = int(_LEVEL_SEC * self._audience.rate / PARTITIONS)
         return self._books.behind(self._audience.counters.read(), most, without)
 
-    async def level(self, without: Collection[int] = ()) -> None:
-        """Waits for that."""
+    async def warm_up(self) -> None:
+        """Waits until all are level that have just begun, with programs that have just been started."""
+        with self._span("warm-up", "everything"):
+            # Before the first record everybody is level.
+            await in_thread(wait_until, self._has_records, "the first records", _WARM_UP_SEC)
+            await self.level(patience_sec=_WARM_UP_SEC)
+
+    def _has_records(self) -> bool:
+        return sum(self._audience.counters.read()) >= self._audience.rate
+
+    async def level(self, without: Collection[int] = (), patience_sec: float | None = None) -> None:
+        """Waits until nobody is behind, but not for ever."""
+        patience_sec = self._plan.patience_sec if patience_sec is None else patience_sec
         # What clients have told before now says nothing about what was done just now.
         begun = time.monotonic()
         asked = set(range(PROCESSES)).difference(without)
-        while time.monotonic() < begun + self._plan.patience_sec:
+        while time.monotonic() < begun + patience_sec:
             await asyncio.sleep(_LOOK_SEC)
             told = all(self._books.reported_at.get(process, 0.0) > begun for process in asked)
             if told and not self.behind(without):
@@ -118,7 +134,7 @@ class Harm:
         if lacks:
             worst = max(lacks, key=lambda number: lacks[number])
             self._say(
-                f"{len(lacks)} clients are not level after {self._plan.patience_sec:g} s; "
+                f"{len(lacks)} clients are not level after {patience_sec:g} s; "
                 f"client-{worst} is {lacks[worst]:,} records behind"
             )
 

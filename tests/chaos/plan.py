@@ -76,7 +76,7 @@ SHORT = Plan(
     half_open_sec=2.0,
     overlap_share=0.6,
     patience_sec=10.0,
-    limit_sec=120.0,
+    limit_sec=90.0,
     stuck_sec=60.0,
 )
 """For `make test`: one round of everything, at a rate that leaves something of two cores for whatever else runs."""

@@ -65,8 +65,8 @@ class ChaosRun:
             self._audience.producer.start()
             watching = asyncio.create_task(self._watch())
             try:
+                await self._harm.warm_up()
                 await asyncio.sleep(_CALM_SEC)
-                await self._harm.level()
                 await self._harm.run()
                 await asyncio.sleep(_CALM_SEC)
             finally:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.placement import choose, rank, resolve
+from edge.placement import Share, are_alike, choose, rank, resolve
 
 REPLICAS = [f"10.0.0.{number}:50051" for number in range(1, 6)]
 TOPICS = [f"admin.topic-{number}" for number in range(5000)]
@@ -38,6 +38,23 @@ def test_order_does_not_matter(topic: str, partition: int | None, replicas: list
     """Edges that know the replicas in another order choose the same, whatever the topic's name."""
     assert rank(topic, partition, replicas) == rank(topic, partition, REPLICAS)
     assert choose(topic, partition, replicas) == rank(topic, partition, REPLICAS)[0]
+
+
+@pytest.mark.parametrize(
+    ("shares", "alike"),
+    [
+        ([Share("a")], True),
+        ([Share("a", frozenset({0, 2})), Share("a", frozenset({1}), 3)], True),
+        ([Share("a", frozenset({0}), 1)], True),
+        ([Share("a", frozenset({0, 1, 2}))], False),
+        ([Share("a", frozenset({0, 2})), Share("b", frozenset({1}), 3)], False),
+        ([Share("b")], False),
+        ([], False),
+    ],
+)
+def test_shares_that_are_alike(shares: list[Share], alike: bool) -> None:
+    """What counts is who serves each partition of the three, and those to come, not how it was asked for."""
+    assert are_alike(3, [Share("a")], shares) is alike
 
 
 def test_no_replica() -> None:

@@ -113,6 +113,25 @@ async def test_killed_replica_is_replaced(make_system: MakeSystem) -> None:
             assert await numbers(socket, 100) == list(range(400 + 1000 * round_, 500 + 1000 * round_))
 
 
+async def test_the_last_replica_is_asked_once_for_each_lost_share(make_system: MakeSystem) -> None:
+    """Who has taken over the share of a dead replica beside its own serves both: nothing is opened again as a whole."""
+    system = await make_system(replicas=2)
+    for partition in range(6):
+        write(system, [b"{}"], partition=partition)
+    socket = await system.connect()
+    await eventually(lambda: all(replica.open_count == 1 for replica in system.replicas), "both have a share")
+    last = system.replicas[1]
+    before = len(last.opens)
+    await system.replicas[0].kill()
+    await eventually(lambda: last.open_count == 2, "the other has both")
+    # Longer than it takes until shares are looked at again.
+    await asyncio.sleep(1.5)
+    assert (len(last.opens) - before, last.open_count) == (1, 2)
+    for partition in range(6):
+        write(system, numbered(1, partition), partition=partition)
+    assert sorted(await numbers(socket, 6)) == list(range(6))
+
+
 async def test_lone_replica_comes_back(make_system: MakeSystem) -> None:
     """Sockets stay open while the only replica is away, and get what was written meanwhile; new clients get 503."""
     system = await make_system()

@@ -78,6 +78,17 @@ class SessionListener(Protocol):
         """Whether `room` would not wait."""
 
 
+_LOOK_SEC = 2.0
+_SILENT_LOOKS = 5
+"""Looks in a row that find nothing new on a stream before its replica counts as out of reach: replicas give a sign of
+life every 2 s (`Status` in the contract). Looks are counted instead of seconds, for an edge that was stopped itself has
+heard nothing either."""
+
+
+class _SilenceError(Exception):
+    """The replica is out of reach, though its connection stands."""
+
+
 class FilterSession:
     """The stream to one replica.
 
@@ -101,6 +112,9 @@ class FilterSession:
         self._last_number = 0
         self._requests: asyncio.Queue[filter_pb2.SessionRequest] | None = None
         self._kafka_available = False
+        self._heard = 0  # messages that have come
+        self._is_listening = False
+        self._is_silent = False
         self.is_draining = False
         self.kafka_lost_at: float | None = None
 
@@ -146,33 +160,40 @@ class FilterSession:
         backoff = Backoff()
         log = _log.bind(replica=self.address)
         reported = False
-        async with self._connect() as channel:
-            stub = filter_pb2_grpc.FilterServiceStub(channel)
-            while True:
-                try:
-                    await self._converse(stub.Session(), backoff)
-                    log.info("the filter replica has ended the session")
-                except grpc.aio.AioRpcError as error:
-                    report = log.debug if reported else log.warning
-                    report("no session with the filter replica", status=error.code().name, details=error.details())
-                except Exception:
-                    log.exception("the session with the filter replica has failed")
-                reported = not self.is_connected
-                self._forget()
-                await asyncio.sleep(backoff.delay())
+        while True:
+            self._is_silent = False
+            async with self._connect() as channel:
+                stub = filter_pb2_grpc.FilterServiceStub(channel)
+                while not self._is_silent:
+                    try:
+                        await self._converse(stub.Session(), backoff)
+                        log.info("the filter replica has ended the session")
+                    except _SilenceError:
+                        log.warning("nothing comes from the filter replica any more: it is connected to anew")
+                    except grpc.aio.AioRpcError as error:
+                        report = log.debug if reported else log.warning
+                        report("no session with the filter replica", status=error.code().name, details=error.details())
+                    except Exception:
+                        log.exception("the session with the filter replica has failed")
+                    reported = not self.is_connected
+                    self._forget()
+                    await asyncio.sleep(backoff.delay())
 
     async def _converse(self, call: _Call, backoff: Backoff) -> None:
-        first = await call.read()
-        if not isinstance(first, filter_pb2.SessionResponse):
-            # The end of the stream.
-            return
-        backoff.succeeded()
-        self._requests = asyncio.Queue()
-        sender = asyncio.create_task(self._write_requests(call, self._requests))
+        requests: asyncio.Queue[filter_pb2.SessionRequest] = asyncio.Queue()
+        tasks = [asyncio.create_task(self._give_up_in_silence(call))]
         try:
+            first = await self._read(call)
+            if not isinstance(first, filter_pb2.SessionResponse):
+                # The end of the stream.
+                return
+            backoff.succeeded()
+            self._requests = requests
+            tasks.append(asyncio.create_task(self._write_requests(call, requests)))
             self._handle(first)
+            self._listener.changed(self)
             while True:
-                message = await call.read()
+                message = await self._read(call)
                 if not isinstance(message, filter_pb2.SessionResponse):
                     return
                 self._handle(message)
@@ -180,8 +201,32 @@ class FilterSession:
                 if not self._listener.has_room:
                     await self._listener.room()
         finally:
-            sender.cancel()
+            for task in tasks:
+                task.cancel()
             call.cancel()
+
+    async def _read(self, call: _Call) -> object:
+        self._is_listening = True
+        try:
+            message = await call.read()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._is_silent and task is not None and not task.cancelling():
+                raise _SilenceError from None
+            raise
+        self._is_listening = False
+        self._heard += 1
+        return message
+
+    async def _give_up_in_silence(self, call: _Call) -> None:
+        """Cancels a call from which nothing comes. While the edge does not listen, nothing can."""
+        looks = 0
+        while looks < _SILENT_LOOKS:
+            heard = self._heard
+            await asyncio.sleep(_LOOK_SEC)
+            looks = looks + 1 if self._is_listening and self._heard == heard else 0
+        self._is_silent = True
+        call.cancel()
 
     async def _write_requests(self, call: _Call, requests: asyncio.Queue[filter_pb2.SessionRequest]) -> None:
         try:
@@ -267,5 +312,5 @@ class FilterSession:
             self.kafka_lost_at = asyncio.get_running_loop().time()
         if status.kafka_available != self._kafka_available:
             _log.info("filter replica", replica=self.address, kafka_available=status.kafka_available)
-        self._kafka_available = status.kafka_available
-        self._listener.changed(self)
+            self._kafka_available = status.kafka_available
+            self._listener.changed(self)

@@ -82,6 +82,7 @@ async def serve(config: FilterSettings) -> None:
     background: list[asyncio.Future[None]] = [
         asyncio.create_task(watch_kafka(lookups, subscriptions, servicer, server)),
         asyncio.create_task(subscriptions.catalog.watch()),
+        asyncio.create_task(servicer.give_signs_of_life()),
         subscriptions.failed,
     ]
     stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())

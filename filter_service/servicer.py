@@ -30,6 +30,8 @@ REJECTION_METADATA = "kafka-ws-rejection-bin"
 OPENS_AT_A_TIME = 100
 """Subscriptions of one session that may be opening; further requests of the session wait. Those that share a look-up in
 Kafka go on all at once, some 0.1 ms each, and records wait meanwhile."""
+SIGN_OF_LIFE_SEC = 2.0
+"""Seconds between the messages that a session gets in any case (`Status` in the contract)."""
 CONTROL_BACKLOG = 10_000
 """Answers that may wait for a session that does not read; further requests of the session wait."""
 
@@ -57,6 +59,14 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         """Tells every session whether Kafka is available."""
         for session in self._sessions:
             session.send(self._status())
+
+    async def give_signs_of_life(self) -> None:
+        """Lets edges tell a quiet replica from one that is out of reach, until cancelled."""
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE_SEC)
+            for session in self._sessions:
+                if not session.has_queued:
+                    session.send(self._status())
 
     def announce_draining(self, grace_sec: float) -> None:
         """Tells every client to go elsewhere; records still flow for `grace_sec` seconds, until `end_streams`."""

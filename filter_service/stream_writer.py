@@ -45,6 +45,11 @@ class StreamWriter(Generic[ResponseT]):
             self._drained.clear()
             await self._drained.wait()
 
+    @property
+    def has_queued(self) -> bool:
+        """Whether something put by `send` is unwritten."""
+        return bool(self._control)
+
     def send(self, message: ResponseT) -> None:
         """Queues a message of the protocol itself; it goes before anything that enters the outbox later."""
         self._control.append(message)

@@ -118,6 +118,9 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         self.answers = asyncio.Event()
         """While cleared, nothing is answered to `open`."""
         self.answers.set()
+        self.speaks = asyncio.Event()
+        """While cleared, nothing arrives of what is sent, and no connection ends: as when a network is cut."""
+        self.speaks.set()
         self.reads = True
         """Whether it delivers anything of what is open."""
         self._server: GrpcServer | None = None
@@ -147,6 +150,11 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         for session in self.sessions:
             session.outbox.put_nowait(self._status())
         self.logs.wake()
+
+    def give_sign_of_life(self) -> None:
+        """Send every edge the status again."""
+        for session in self.sessions:
+            session.outbox.put_nowait(self._status())
 
     def go_on_reading(self) -> None:
         """Deliver what there is, after `reads` was taken back."""
@@ -181,7 +189,9 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         ]
         try:
             while True:
-                await context.write(await session.outbox.get())
+                message = await session.outbox.get()
+                await self.speaks.wait()
+                await context.write(message)
         finally:
             self.sessions.remove(session)
             for task in tasks:

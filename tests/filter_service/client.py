@@ -198,7 +198,8 @@ class SessionClient:
     Attributes:
         followers: by number, from `opened` on.
         opens, rejections, closes: answers by number, the latest of each.
-        kafka_available: every status, in order.
+        kafka_available: every status but those that repeat the one before, in order.
+        signs_of_life: how often a status has come.
         drains: every `draining`.
         batches: every `records` message.
         partition_counts: by number, as last told by `topic_changed`.
@@ -213,6 +214,7 @@ class SessionClient:
         self.rejections: dict[int, pb.Rejection] = {}
         self.closes: dict[int, pb.Rejection] = {}
         self.kafka_available: list[bool] = []
+        self.signs_of_life = 0
         self.drains: list[pb.Draining] = []
         self.batches: list[pb.SessionRecords] = []
         self.ended: Failure | None = None
@@ -318,7 +320,9 @@ class SessionClient:
         assert kind == "status" or self.kafka_available, "the first message is the status"
         match kind:
             case "status":
-                self.kafka_available.append(message.status.kafka_available)
+                self.signs_of_life += 1
+                if self.kafka_available[-1:] != [message.status.kafka_available]:
+                    self.kafka_available.append(message.status.kafka_available)
             case "opened":
                 number = message.opened.subscription_id
                 self.gone.discard(number)

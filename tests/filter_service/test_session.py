@@ -210,3 +210,10 @@ async def test_more_than_one_message_may_hold(client: Client, create_topic: Crea
             first, second = await session.values(number + 1, 2)
             assert json.loads(first) == {f"m{number}": number, "padding": "x" * 5_000_000}
             assert second == b'{"padding":0}'
+
+
+async def test_quiet_sessions_get_signs_of_life(client: Client) -> None:
+    """The status comes again and again, though nothing is open and nothing changes."""
+    async with client.session() as session:
+        await session.until(lambda: session.signs_of_life >= 3)
+        assert session.kafka_available == [True]

@@ -800,7 +800,9 @@ Global___Draining: _TypeAlias = Draining  # noqa: Y015
 
 @_typing.final
 class Status(_message.Message):
-    """What the replica can do now. Sent first, and whenever it changes."""
+    """What the replica can do now. Sent first, whenever it changes, and every two seconds: a replica from which nothing
+    comes for 10 s is out of reach, whatever its connection says.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -6,7 +6,6 @@ Used by `rule_index` on the reader's thread. Says what the columns say, for it i
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 
 from filter_service import values
 from filter_service.matching.terms import Keys, Range, Steps, Term, Terms, Truth
@@ -19,11 +18,9 @@ def predicate_of(terms: Terms) -> Predicate:
     parts = [_at(term.path, _test_of(term)) for term in terms.indexed if not isinstance(term, Range)]
     parts += [_range_at(term) for term in terms.indexed if isinstance(term, Range)]
     parts += [_at(condition.path, condition.matches) for condition in terms.others]
-    return reduce(_both, parts)
-
-
-def _both(one: Predicate, other: Predicate) -> Predicate:
-    return lambda document: one(document) and other(document)
+    if len(parts) == 1:
+        return parts[0]
+    return lambda document: all(part(document) for part in parts)
 
 
 def _at(path: Steps, test: Predicate) -> Predicate:

@@ -130,6 +130,16 @@ def test_conditions_on_paths_that_no_record_has_cost_nothing() -> None:
     assert calls[1] == calls[0]
 
 
+def test_a_rule_may_have_thousands_of_conditions() -> None:
+    """Alone, and among others."""
+    long = "".join(f"p{number}=nin:x;" for number in range(5000))
+    index = index_of(long)
+    for number in range(10):
+        assert members(index, {"a": number}) == [long]
+        assert members(index, {"p4999": "x"}) == []
+        index.add(compile_where(f"a=gt:{number + 100};"), f"a=gt:{number + 100};")
+
+
 def test_an_emptied_index_is_as_good_as_new() -> None:
     """What thousands of rules have built goes with them."""
     index: RuleIndex[int] = RuleIndex()

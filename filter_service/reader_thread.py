@@ -143,6 +143,12 @@ class ReaderThread(Generic[R]):
         """Tells the reader, partition by partition."""
         # However they are mixed: with many partitions every fetch brings a few records of each, and to deliver a batch
         # costs more than to deliver a record.
+        if not any([message.error() for message in messages]):  # noqa: C419 - a list is quicker
+            partitions = {message.partition() for message in messages}
+            topics = {message.topic() for message in messages}
+            if len(partitions) == len(topics) == 1:  # mostly; this is quicker than to look at each for itself
+                self.reader.records(topics.pop() or "", partitions.pop() or 0, cast(list[KafkaRecord], messages))
+                return
         runs: dict[Partition, list[KafkaRecord]] = {}
         events: list[Message] = []
         ends: dict[Partition, Message] = {}

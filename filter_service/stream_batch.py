@@ -6,7 +6,7 @@ column and not record by record: when nobody filters, or all filter alike, a rec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -54,9 +54,10 @@ class Projector:
         self._cut: dict[int, bytes | None] = {}  # of the batch at hand, by place
 
     def cut(self, place: int, record: Record) -> None:
-        """Cuts the record that will be at a place."""
+        """Cuts the record at a place, once."""
         try:
-            self._cut[place] = self.projection.apply(record)
+            if place not in self._cut:
+                self._cut[place] = self.projection.apply(record)
         except Exception:  # a poisonous record must not stop the others (promise 5)
             metrics.RECORDS_FAILED.inc()
             log.exception("projection failed", projection=repr(self.projection))
@@ -89,7 +90,7 @@ class Outlet:
         """What is sent of the records at these places, and at which of them there is something to send."""
         if self.projector is None:
             texts = matched.texts
-            return places, texts if len(places) == len(texts) else [texts[place] for place in places]
+            return places, texts if len(places) == len(texts) else list(map(texts.__getitem__, places))
         cut = self.projector.values(places)
         if None not in cut:
             return places, cut  # type: ignore[return-value]  # `not in` does not narrow
@@ -116,58 +117,54 @@ class Member:
 
 
 class Matched:
-    """The records of one batch that some rule matches, column by column. A *place* is an index into the columns.
+    """Which records of a batch some rule matches. A *place* is a record's number in the batch, from 0 on.
 
     Args:
-        messages, texts: one entry per record.
-        entries: for each record, the entries of the rule index that match it; never empty.
+        messages: the records of the batch.
 
     Attributes:
-        offsets, timestamps: one entry per record.
-        places: for each entry of the rule index, where its records are, increasing.
+        texts: what is sent of each record when it is not cut: valid JSON in UTF-8; empty for what is never sent.
+        places: for each entry of the rule index that matches any, where its records are, increasing.
     """
 
-    __slots__ = ("_messages", "offsets", "places", "texts", "timestamps")
+    __slots__ = ("_messages", "places", "texts")
 
-    def __init__(
-        self,
-        messages: Sequence[KafkaRecord],
-        texts: list[bytes],
-        entries: list[Sequence[RuleEntry[Member]]],
-    ) -> None:
+    def __init__(self, messages: Sequence[KafkaRecord]) -> None:
         self._messages = messages
-        self.texts = texts
-        self.offsets = [message.offset() for message in messages]
-        self.timestamps = [message.timestamp()[1] for message in messages]
-        self.places = _places(entries)
+        self.texts = [b""] * len(messages)
+        self.places: dict[RuleEntry[Member], list[int]] = {}
 
-    def metadata(self, place: int) -> Metadata:
-        """Key and headers of the record at a place."""
-        message = self._messages[place]
-        return Metadata(message.key(), tuple(message.headers() or ()))
+    def add(self, found: Mapping[RuleEntry[Member], list[int]], places: Sequence[int], texts: Sequence[bytes]) -> None:
+        """Notes what matches some more of the records.
 
-
-def projectors(entries: Iterable[RuleEntry[Member]]) -> set[Projector]:
-    """Which projections somebody wants of a record that these entries match."""
-    found = {member.outlet.projector for entry in entries for member in entry.members}
-    return {projector for projector in found if projector is not None}
-
-
-def _places(entries: list[Sequence[RuleEntry[Member]]]) -> dict[RuleEntry[Member], list[int]]:
-    """Makes of the entries of each record the records of each entry."""
-    first = entries[0] if entries else ()
-    if entries.count(first) == len(entries):
-        # Nobody filters, or all filter alike.
-        everywhere = list(range(len(entries)))
-        return dict.fromkeys(first, everywhere)
-    places: dict[RuleEntry[Member], list[int]] = {}
-    for place, matching in enumerate(entries):
-        for entry in matching:
-            if entry in places:
-                places[entry].append(place)
+        Args:
+            found: for each entry, the numbers of its records among these.
+            places, texts: one of each for every one of these records.
+        """
+        if isinstance(places, range):
+            self.texts[places.start : places.stop] = texts
+        else:
+            for place, text in zip(places, texts, strict=True):
+                self.texts[place] = text
+        for entry, rows in found.items():
+            there = list(places) if len(rows) == len(places) else [places[row] for row in rows]
+            if entry in self.places:
+                self.places[entry] += there
             else:
-                places[entry] = [place]
-    return places
+                self.places[entry] = there
+
+    def offsets(self, places: Iterable[int]) -> list[int]:
+        """Offsets of the records at some places."""
+        return [self._messages[place].offset() for place in places]
+
+    def timestamps(self, places: Iterable[int]) -> list[int]:
+        """Timestamps of the records at some places, ms since the epoch."""
+        return [self._messages[place].timestamp()[1] for place in places]
+
+    def metadata(self, places: Iterable[int]) -> list[Metadata]:
+        """Keys and headers of the records at some places."""
+        messages = map(self._messages.__getitem__, places)
+        return [Metadata(message.key(), tuple(message.headers() or ())) for message in messages]
 
 
 _Delivery = tuple[Subscription, list[int] | None]
@@ -231,13 +228,10 @@ class Stream:
         partition: int,
         next_offset: int,
     ) -> Batch:
-        offsets, timestamps = matched.offsets, matched.timestamps
-        if len(self.outlets) > 1 or len(places) != len(offsets):
-            offsets = [offsets[place] for place in places]
-            timestamps = [timestamps[place] for place in places]
-        metadata = [matched.metadata(place) for place in places] if self.metadata_users else None
+        metadata = matched.metadata(places) if self.metadata_users else None
         size = sum(map(len, values)) + sum(each.size for each in metadata or ())
         size += Batch.INDEX_BYTES * sum(len(indexes) for _, indexes in deliveries if indexes is not None)
+        offsets, timestamps = matched.offsets(places), matched.timestamps(places)
         return Batch(partition, offsets, timestamps, values, metadata, deliveries, next_offset, size)
 
 
@@ -259,14 +253,18 @@ def _deliveries(members: Iterable[_Taker], kept: list[int], indexes: dict[int, i
     """
     deliveries: list[_Delivery] = []
     is_alone = indexes is None
+    is_dense = is_alone and bool(kept) and kept[-1] == len(kept) - 1  # a place is an index
     for member, taken in members:
         if is_alone and taken is kept:
             if kept:
                 deliveries.append((member.subscription, None))
             continue
-        if indexes is None:
-            indexes = {place: index for index, place in enumerate(kept)}
-        selected = [indexes[place] for place in taken if place in indexes]
+        if is_dense and taken[-1] < len(kept):
+            selected = taken
+        else:
+            if indexes is None:
+                indexes = {place: index for index, place in enumerate(kept)}
+            selected = [indexes[place] for place in taken if place in indexes]
         if selected:
             deliveries.append((member.subscription, None if is_alone and len(selected) == len(kept) else selected))
     return deliveries

@@ -7,7 +7,7 @@ that have been reached nor outboxes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 import structlog
@@ -15,11 +15,17 @@ import structlog
 from filter_service import metrics
 from filter_service.matching import RuleEntry, RuleIndex
 from filter_service.projection import Projection
-from filter_service.record import Record, parse
-from filter_service.stream_batch import KafkaRecord, Matched, Member, Projector, projectors
+from filter_service.record import Document, Record, parse
+from filter_service.stream_batch import KafkaRecord, Matched, Member, Projector
 from filter_service.subscription import Subscription
 
 log = structlog.get_logger(__name__)
+
+SLICE = 256
+"""Records that are parsed and matched at a time: enough for what is done once for all of them to count little, and not
+more than the processor's cache holds."""
+
+_CONTAINERS = {dict, list}
 
 
 class TopicRules:
@@ -62,45 +68,70 @@ class TopicRules:
 
     def match(self, partition: int, messages: Sequence[KafkaRecord]) -> Matched:
         """Parses records, finds out which rules match them, and cuts them; what was cut is kept until `forget`."""
-        match = self._index.match
-        loads = orjson.loads
-        is_cut = bool(self._projectors)
-        cutting: set[Projector] = set()
-        cut_for: object = None
-        kept: list[KafkaRecord] = []
-        texts: list[bytes] = []
-        found: list[Sequence[RuleEntry[Member]]] = []
-        # This loop is most of what a record costs: every call in it is felt.
-        for message in messages:
+        matched = Matched(messages)
+        for begin in range(0, len(messages), SLICE):
+            part = messages[begin : begin + SLICE]
             try:
-                text = message.value()
-                try:
-                    document = loads(text)  # type: ignore[arg-type]  # a tombstone's None is refused like bad JSON
-                    if not document or (type(document) is not dict and type(document) is not list):
-                        continue
-                except orjson.JSONDecodeError:
-                    record = parse(text)
-                    if record is None:
-                        continue
-                    text, document = record.text, record.document
-                entries = match(document)
-                if entries:
-                    if is_cut:
-                        # Now, while the document is in the processor's cache; later costs twice as much.
-                        if entries is not cut_for:
-                            cutting, cut_for = projectors(entries), entries
-                        record = Record(text, document)  # type: ignore[arg-type]  # a None was refused
-                        for projector in cutting:
-                            projector.cut(len(kept), record)
-                    kept.append(message)
-                    texts.append(text)  # type: ignore[arg-type]
-                    found.append(entries)
-            except Exception:  # a poisonous record must not stop the others (promise 5)
-                metrics.RECORDS_FAILED.inc()
-                log.exception("record failed", topic=self._topic, partition=partition, offset=message.offset())
-        return Matched(kept, texts, found)
+                self._match(begin, part, matched)
+            except Exception:
+                # Some record is poisonous, and must not stop the others (promise 5).
+                for place, message in enumerate(part, begin):
+                    try:
+                        self._match(place, (message,), matched)
+                    except Exception:
+                        metrics.RECORDS_FAILED.inc()
+                        log.exception("record failed", topic=self._topic, partition=partition, offset=message.offset())
+        return matched
+
+    def _match(self, begin: int, messages: Sequence[KafkaRecord], matched: Matched) -> None:
+        """Matches and cuts some records of a batch.
+
+        Args:
+            begin: place of the first one.
+            matched: takes what is found.
+        """
+        texts: list[bytes] = [message.value() for message in messages]  # type: ignore[misc]  # None is refused below
+        places: Sequence[int] = range(begin, begin + len(messages))
+        documents = _documents(texts)
+        if documents is None:
+            records = [(place, parse(text)) for place, text in zip(places, texts, strict=True)]
+            parsed = [(place, record) for place, record in records if record is not None]
+            places = [place for place, _ in parsed]
+            documents = [record.document for _, record in parsed]
+            texts = [record.text for _, record in parsed]
+        found = self._index.match_all(documents)
+        if self._projectors:
+            self._cut(found, places, texts, documents)
+        matched.add(found, places, texts)
+
+    def _cut(
+        self,
+        found: Mapping[RuleEntry[Member], list[int]],
+        places: Sequence[int],
+        texts: Sequence[bytes],
+        documents: Sequence[Document],
+    ) -> None:
+        """Cuts records for those who want it: now, while they are in the processor's cache."""
+        records: dict[int, Record] = {}
+        for entry, rows in found.items():
+            for projector in {member.outlet.projector for member in entry.members}:
+                if projector is not None:
+                    for row in rows:
+                        record = records.get(row)
+                        if record is None:
+                            record = records[row] = Record(texts[row], documents[row])
+                        projector.cut(places[row], record)
 
     def forget(self) -> None:
         """The batch is done."""
         for projector in self._projectors.values():
             projector.forget()
+
+
+def _documents(payloads: Sequence[bytes]) -> list[Document] | None:
+    """Payloads, parsed, if each holds something that could be sent as it is; None: `parse` must look at each."""
+    try:
+        documents = list(map(orjson.loads, payloads))
+    except orjson.JSONDecodeError:  # a tombstone's None is refused like bad JSON
+        return None
+    return documents if all(documents) and _CONTAINERS.issuperset(map(type, documents)) else None

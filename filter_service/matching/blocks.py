@@ -5,14 +5,15 @@ Made and filled by `placement`, asked by `rule_index`, on the reader's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
-from filter_service.matching.columns import BITS, Column, Share
-from filter_service.matching.entry import RuleEntry
-from filter_service.matching.keys import KeyColumn
-from filter_service.matching.paths import Path
-from filter_service.matching.ranges import RangeColumn, RangeShare
+from filter_service.matching.columns import BITS, Answer, Column, Share
+from filter_service.matching.entry import Found, RuleEntry
+from filter_service.matching.keys import KeyShare
+from filter_service.matching.paths import Path, Values
+from filter_service.matching.ranges import RangeShare, doubts_that_fail
 from filter_service.matching.terms import Term
 
 
@@ -20,43 +21,65 @@ class Shape:
     """Records that have the same of the known paths.
 
     Attributes:
-        columns: those of the paths.
-        looks: what to look up: a place among the values read from the record, and the column's `look`.
+        columns: those of the paths, the cheapest first: once no block is left, the others need not look a record up.
+            With each, the place of its value among those read from a record.
         alive: the blocks in which some rule may match such records.
         version: of the index, for which `alive` holds.
     """
 
-    __slots__ = ("alive", "columns", "looks", "version")
+    __slots__ = ("alive", "columns", "version")
 
     def __init__(self, places: list[tuple[int, Path]]) -> None:
         """Takes what `PathTree.places` found."""
-        self.columns: dict[Column[Any], None] = {}
-        self.looks: list[tuple[int, Callable[[object], int]]] = []
-        for place, path in places:
-            for column in path.columns:
-                self.columns[column] = None
-                self.looks.append((place, column.look))
+        columns = [(column, place) for place, path in places for column in path.columns]
+        self.columns = dict(sorted(columns, key=lambda each: each[0].cost))
         self.alive = 0
         self.version = -1
 
 
+class Looked:
+    """Records of one shape, and what the columns say about them.
+
+    Attributes:
+        shape: of the records.
+        documents: records, parsed.
+        read: for each place, what they have there.
+        rows: those of the records that some block may match, by their places among `documents`.
+        answers: for each of the shape's columns, what it says about each of the rows.
+    """
+
+    __slots__ = ("answers", "documents", "read", "rows", "shape")
+
+    def __init__(self, shape: Shape, documents: Sequence[object], read: Sequence[Values]) -> None:
+        self.shape = shape
+        self.documents = documents
+        self.read = read
+        self.rows: Sequence[int] = range(len(documents))
+        self.answers: list[list[Answer]] = []
+
+    def narrow(self, alive: list[int]) -> None:
+        """Leaves out the rows for which nothing is alive."""
+        self.rows = list(compress(self.rows, alive))
+        self.answers = [list(compress(each, alive)) for each in self.answers]
+
+
 class _Plan:
-    """How a block is asked about records of one shape.
+    """How a block is asked about records of one shape. A column is the number of one of the shape's.
 
     Attributes:
         bits: the slots whose rules need no path that such records lack.
-        columns: what to ask, and the slots that pass whatever hits.
-        keys: the columns of keys among them.
-        ranges: the columns of ranges among them, and the block's share.
+        passing: the columns to ask, and the slots that pass whatever hits.
+        missing: those whose keys may make slots fail.
+        ranges: those of ranges, with the block's share and the place of the values.
     """
 
-    __slots__ = ("bits", "columns", "keys", "ranges")
+    __slots__ = ("bits", "missing", "passing", "ranges")
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
-        self.columns: list[tuple[Column[Any], int]] = []
-        self.keys: list[KeyColumn] = []
-        self.ranges: list[tuple[RangeColumn, RangeShare]] = []
+        self.passing: list[tuple[int, int]] = []
+        self.missing: list[int] = []
+        self.ranges: list[tuple[int, RangeShare, int]] = []
 
 
 class Block:
@@ -176,40 +199,62 @@ class Block:
 
     # ---- what matches
 
-    def match(self, shape: Shape, document: object, matching: list[RuleEntry[Any]]) -> None:
-        """Appends the rules that match a record; its columns have looked at it.
+    def match(self, looked: Looked, which: list[int], found: Found[Any]) -> None:
+        """Notes the records that some rule matches.
 
         Args:
-            shape: of the record.
-            document: the record, parsed.
+            looked: records.
+            which: numbers of the rows that the block concerns.
+            found: for each rule, the rows that it matches.
         """
-        plan = self._plans.get(shape) or self._plan(shape)
-        number = self.number
-        bits = plan.bits
-        for column, passing in plan.columns:
-            bits &= column.hits.get(number, 0) | passing
-            if not bits:
-                return
-        for keys in plan.keys:
-            if number in keys.misses:
-                bits &= ~keys.misses[number]
-        for ranges, share in plan.ranges:
-            doubtful = ranges.doubts.get(number, 0) & bits
-            if doubtful:
-                bits = ranges.compare(share, bits, doubtful)
-        entries = self._entries
-        unsure = bits & self._checked
-        bits ^= unsure
-        while unsure:
-            slot = unsure.bit_length()
-            unsure ^= BITS[slot]
-            entry = entries[slot]
-            if entry.holds(document):
-                matching.append(entry)
-        while bits:
-            slot = bits.bit_length()
-            bits ^= BITS[slot]
-            matching.append(entries[slot])
+        plan = self._plans.get(looked.shape) or self._plan(looked.shape)
+        number, answers = self.number, looked.answers
+        bits = [plan.bits] * len(which)
+        for column, passing in plan.passing:
+            given = answers[column]
+            if passing:
+                bits = [
+                    left & (given[each].hits.get(number, 0) | passing) for left, each in zip(bits, which, strict=True)
+                ]
+            else:
+                bits = [left & given[each].hits.get(number, 0) for left, each in zip(bits, which, strict=True)]
+            if not all(bits):
+                which = list(compress(which, bits))
+                if not which:
+                    return
+                bits = list(filter(None, bits))
+        for column in plan.missing:
+            given = answers[column]
+            bits = [left & ~given[each].misses.get(number, 0) for left, each in zip(bits, which, strict=True)]
+        for column, share, place in plan.ranges:
+            given = answers[column]
+            doubtful = [left & given[each].doubts.get(number, 0) for left, each in zip(bits, which, strict=True)]
+            if any(doubtful):
+                values = looked.read[place][0]
+                bits = [
+                    left ^ doubts_that_fail(share, values[looked.rows[each]], doubts) if doubts else left
+                    for left, doubts, each in zip(bits, doubtful, which, strict=True)
+                ]
+        # By slots first: entries lie all over the memory, and each is touched once.
+        entries, checked, rows = self._entries, self._checked, looked.rows
+        by_slot: dict[int, list[int]] = {}
+        for left, each in zip(bits, which, strict=True):
+            row = rows[each]
+            unsure = left & checked
+            while unsure:
+                slot = unsure.bit_length()
+                unsure ^= BITS[slot]
+                if not entries[slot].holds(looked.documents[row]):
+                    left ^= BITS[slot]
+            while left:
+                slot = left.bit_length()
+                left ^= BITS[slot]
+                if slot in by_slot:
+                    by_slot[slot].append(row)
+                else:
+                    by_slot[slot] = [row]
+        for slot, matching in by_slot.items():
+            found[entries[slot]] = matching
 
     def forget_shapes(self) -> None:
         """Forgets how records of shapes asked about so far are asked about."""
@@ -217,22 +262,20 @@ class Block:
 
     def _plan(self, shape: Shape) -> _Plan:
         shares = self._shares
-        if len(shape.columns) < len(shares):
-            present = [(column, shares[column]) for column in shape.columns if column in shares]
-        else:
-            present = [(column, share) for column, share in shares.items() if column in shape.columns]
-        plan = self._plans[shape] = _Plan(self._provided([share.needed for _, share in present]))
-        for column, share in present:
+        present = [(number, column, shares[column]) for number, column in enumerate(shape.columns) if column in shares]
+        plan = self._plans[shape] = _Plan(self._provided([share.needed for _, _, share in present]))
+        places = list(shape.columns.values())
+        for number, column, share in present:
             passing = self._live ^ share.wanted
-            plan.columns.append((column, passing))
-            if isinstance(column, KeyColumn):
-                plan.keys.append(column)
-            elif isinstance(column, RangeColumn) and isinstance(share, RangeShare):
-                plan.ranges.append((column, share))
+            plan.passing.append((number, passing))
+            if isinstance(share, KeyShare) and share.unwanting:
+                plan.missing.append(number)
+            elif isinstance(share, RangeShare):
+                plan.ranges.append((number, share, places[number]))
             if not passing and column not in self._closed:
                 self._closed.add(column)
                 column.open ^= self.bit
-        plan.columns.sort(key=lambda asked: asked[1].bit_count())  # the rest is not asked once no slot is left
+        plan.passing.sort(key=lambda asked: asked[1].bit_count())  # the rest is not asked once no slot is left
         if not plan.bits:
             shape.alive &= ~self.bit
         return plan

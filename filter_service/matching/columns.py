@@ -1,9 +1,9 @@
 """What rules demand at one path of one kind of value, for all blocks together: the base of what looks it up.
 
 A *block* is a group of up to `SLOTS` rules (`blocks`); a rule's *slot* is its number there, from 1 on, and a set of
-slots is an integer with their bits. Sets of blocks are integers too. A *column* is asked once per record (`look`) and
-then knows, for every block with rules that have a term here, which slots pass; what it keeps for a block is its
-*share*.
+slots is an integer with their bits. Sets of blocks are integers too. A *column* is asked about the values of many
+records at once (`look_all`) and gives an *answer* for each: for every block with rules that have a term here, which
+slots pass. What it keeps for a block is its *share*.
 
 Used by `rule_index` and `blocks`, on the reader's thread.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Term
@@ -59,20 +59,44 @@ class Share:
         self.used = 0
 
 
+class Answer:
+    """What a column says about a value.
+
+    Attributes:
+        hits: for each block, slots that pass in spite of `Share.wanted`.
+        reach: the blocks in `hits`.
+        misses: for each block, slots that fail whatever the share says.
+        doubts: for each block, slots in `hits` that must be compared with the value.
+    """
+
+    __slots__ = ("doubts", "hits", "misses", "reach")
+
+    def __init__(self) -> None:
+        self.hits = NOTHING
+        self.reach = 0
+        self.misses = NOTHING
+        self.doubts = NOTHING
+
+
+NO_ANSWER = Answer()
+"""About a value that is of no concern. Never changed."""
+
+
 class Column(ABC, Generic[T]):
     """The terms of one path and kind.
 
     Attributes:
+        cost: what to look a value up takes, in terms of other kinds of columns.
         path: where to look.
         serial: greater than that of any column made before.
         terms: how many there are.
         blocks: those that have a share.
         open: blocks that may have matches even if the column finds nothing for them. The others, all of whose slots
             are `wanted` here, are its complement.
-        hits: after `look`: for each block, slots that pass in spite of `Share.wanted`.
     """
 
-    __slots__ = ("blocks", "hits", "open", "path", "serial", "shares", "terms")
+    __slots__ = ("blocks", "open", "path", "serial", "shares", "terms")
+    cost: ClassVar[int]
     _serials = itertools.count()
 
     def __init__(self, path: Path) -> None:
@@ -81,16 +105,20 @@ class Column(ABC, Generic[T]):
         self.terms = 0
         self.blocks = 0
         self.open = ~0
-        self.hits: Mapping[int, int] = NOTHING
         self.shares: dict[int, Any] = {}
 
     @abstractmethod
-    def look(self, value: object) -> int:
-        """Looks a scalar up.
+    def look(self, value: object) -> Answer:
+        """Looks a scalar up."""
 
-        Returns:
-            The blocks with rules that may pass.
+    def look_all(self, values: Sequence[object], types: set[type]) -> list[Answer]:
+        """Looks scalars up.
+
+        Args:
+            values: of many records.
+            types: which Python types they have.
         """
+        return list(map(self.look, values))
 
     @abstractmethod
     def _new_share(self, number: int) -> Any: ...

@@ -7,6 +7,8 @@ that nobody asks for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from filter_service import values
@@ -28,6 +30,11 @@ _kind = {
     type(None): _NULL,
 }.get
 _SCALARS = (_NUMBER, _TEXT, _TRUTH)
+
+Values = tuple[Sequence[Any], set[type]]
+"""What many records have at one path, and which Python types these values have."""
+
+_ABSENT: Values = ((), set())
 
 _MANY_MORE = 16
 """Names that may be looked up in vain rather than go through a record's own: that is quicker for each by so much."""
@@ -53,6 +60,16 @@ class _Node:
         self.elements: dict[int, _Node] = {}  # those of `members` that address an array element, by index
         self.inner = 0  # how many of `members` have members
         self.path: Path | None = None
+
+    def known_of(self, container: Any) -> tuple[Sequence[Any], Sequence[_Node], Sequence[object]]:
+        """Which known names or indexes to look up in an object or array, their nodes, and marks for its key."""
+        is_object = type(container) is dict
+        known: dict[Any, _Node] = self.members if is_object else self.elements
+        if len(known) <= len(container) + _MANY_MORE:
+            return list(known), list(known.values()), ()
+        names = [name for name in (container if is_object else range(len(container))) if name in known]
+        children = [known[name] for name in names]
+        return names, children, (self, len(children), *children)
 
 
 class PathTree:
@@ -113,6 +130,49 @@ class PathTree:
         found, _, marks = self._walk(document)
         return (*map(_kind, map(type, found)), *marks), found
 
+    def read_all(self, documents: Sequence[object]) -> tuple[Key, list[Values]] | None:
+        """What documents that are alike have at the known paths and on the way there.
+
+        Args:
+            documents: parsed JSON objects or arrays, at least one.
+
+        Returns:
+            What `read` returns for each of them: the key that they have in common, and with each place the values of
+            all. None when they are not alike, or have arrays on the way.
+        """
+        found: list[Values] = []
+        kinds: list[object] = []
+        marks: list[object] = []
+        levels: list[tuple[_Node, Sequence[Any]]] = [(self._root, documents)]
+        for node, containers in levels:  # grows meanwhile
+            if set(map(type, containers)) != {dict}:
+                return None
+            first: dict[str, Any] = containers[0]
+            names, children, more = node.known_of(first)
+            marks += more
+            is_whole = len(names) == len(node.members) and all(map(first.__contains__, names))
+            # None may have what the first one lacks.
+            if not is_whole and len(set(map(tuple, containers))) > 1:
+                return None
+            for name, child in zip(names, children, strict=True):
+                if name not in first:
+                    found.append(_ABSENT)
+                    kinds.append(_NULL)
+                    continue
+                try:
+                    values = list(map(itemgetter(name), containers))
+                except KeyError:
+                    return None
+                types = set(map(type, values))
+                kind = set(map(_kind, types))
+                if len(kind) > 1:
+                    return None
+                found.append((values, types))
+                kinds += kind
+                if child.members and (kind == {_OBJECT} or kind == {_ARRAY}):
+                    levels.append((child, values))
+        return (*kinds, *marks), found
+
     def places(self, document: object) -> list[tuple[int, Path]]:
         """At which places among the values that `read` returns are scalars, and their paths.
 
@@ -132,20 +192,12 @@ class PathTree:
         marks: list[object] = [self._root] if type(document) is list else []
         levels: list[tuple[_Node, Any]] = [(self._root, document)]
         for node, container in levels:  # grows meanwhile
+            names, children, more = node.known_of(container)
+            marks += more
             if type(container) is dict:
-                known: dict[Any, _Node] = node.members
-                few = len(known) <= len(container) + _MANY_MORE
-                names = known if few else [name for name in container if name in known]
                 below = list(map(container.get, names))
             else:
-                known = node.elements
-                length = len(container)
-                few = len(known) <= length + _MANY_MORE
-                names = known if few else [index for index in range(length) if index in known]
-                below = [container[index] if index < length else None for index in names]
-            children = list(known.values()) if few else [known[name] for name in names]
-            if not few:
-                marks += (node, len(children), *children)
+                below = [container[index] if index < len(container) else None for index in names]
             if node.inner:
                 for child, value in zip(children, below, strict=True):
                     if child.members and (type(value) is dict or type(value) is list):

@@ -13,15 +13,16 @@ import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from filter_service import values
-from filter_service.matching.columns import BITS, NOTHING, SLOTS, Column, Share, slots_of
+from filter_service.matching.columns import BITS, NO_ANSWER, NOTHING, SLOTS, Answer, Column, Share, slots_of
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Range
 
 _FEW_CELLS = 128
 """As long as there are fewer, memory is of no concern."""
-_DOUBTFUL_IN_FEW, _DOUBTFUL = 2, 6
+_DOUBTFUL_IN_FEW, _DOUBTFUL = 0, 6
 """Doubtful slots in a cell that is cut in two. Comparing one takes 0.2 µs."""
 _CROWDED = 4
 """Where there may be no more cells, one is still cut that has so many times the doubtful slots of an average one."""
@@ -57,22 +58,18 @@ class RangeShare(Share):
         self.highs = array("d", bytes(8 * (SLOTS + 1)))
 
 
-class _Cell:
-    """The numbers from one bound up to, but without, the next.
+class _Cell(Answer):
+    """The numbers from one bound up to, but without, the next; what there is to say about each of them.
 
     Attributes:
-        hits: for each block, the slots whose range reaches into the cell.
-        reach: the blocks in `hits`.
-        doubts: for each block, those of the slots whose range does not fill the cell.
-        crowd: how many these are.
+        crowd: how many slots are in `doubts`: those whose range reaches into the cell but does not fill it.
     """
 
-    __slots__ = ("crowd", "doubts", "hits", "reach")
+    __slots__ = ("crowd",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.hits: dict[int, int] = {}
-        self.reach = 0
-        self.doubts: dict[int, int] = {}
         self.crowd = 0
 
     def copy(self) -> _Cell:
@@ -101,6 +98,8 @@ class _Cell:
 
     def doubt(self, number: int, bits: int) -> None:
         """Notes slots of a block as doubtful."""
+        if not self.crowd:
+            self.doubts = {}
         self.doubts[number] = self.doubts.get(number, 0) | bits
         self.crowd += bits.bit_count()
 
@@ -112,53 +111,35 @@ class _Cell:
         else:
             del self.doubts[number]
         self.crowd -= bits.bit_count()
+        if not self.crowd:
+            self.doubts = NOTHING
 
 
 class RangeColumn(Column[Range]):
-    """Ranges of a path.
+    """Ranges of a path."""
 
-    Attributes:
-        number: after `look`: the number, if it is one.
-        doubts: after `look`: for each block, the slots that must be compared with the number.
-    """
-
-    __slots__ = ("_bounds", "_cells", "_entries", "doubts", "number")
+    __slots__ = ("_bounds", "_cells", "_entries")
+    cost = 3
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.number = math.nan
-        self.doubts = NOTHING
         self._bounds = array("d")  # cell i is from _bounds[i - 1] up to _bounds[i]
         self._cells = [_Cell()]
         self._entries = 0
 
-    def look(self, value: object) -> int:
+    def look(self, value: object) -> Answer:
         """See `Column`."""
         if type(value) is not float:
             value = values.numeric(value)
             if value is None:
-                self.hits = self.doubts = NOTHING
-                return self.open
-        self.number = value
-        cell = self._cells[bisect_right(self._bounds, value)]
-        self.hits = cell.hits
-        self.doubts = cell.doubts
-        return cell.reach | self.open
+                return NO_ANSWER
+        return self._cells[bisect_right(self._bounds, value)]
 
-    def compare(self, share: RangeShare, bits: int, doubtful: int) -> int:
-        """Of a block's slots that have passed so far, those whose doubtful ranges hold the number as well.
-
-        Args:
-            bits: the slots.
-            doubtful: those of them that are in `doubts`.
-        """
-        number, lows, highs = self.number, share.lows, share.highs
-        while doubtful:
-            slot = doubtful.bit_length()
-            doubtful ^= BITS[slot]
-            if not lows[slot] <= number <= highs[slot]:
-                bits ^= BITS[slot]
-        return bits
+    def look_all(self, values: Sequence[object], types: set[type]) -> list[Answer]:
+        """See `Column`."""
+        if types != {float}:
+            return super().look_all(values, types)
+        return list(map(self._cells.__getitem__, map(partial(bisect_right, self._bounds), values)))
 
     # ---- changes
 
@@ -291,7 +272,7 @@ class RangeColumn(Column[Range]):
         cuts.sort()
         bound = cuts[len(cuts) // 2]
         upper = lower.copy()
-        lower.doubts, lower.crowd = {}, 0
+        lower.doubts, lower.crowd = NOTHING, 0
         self._entries += len(upper.hits)
         self._bounds.insert(place, bound)
         self._cells.insert(place + 1, upper)
@@ -333,6 +314,7 @@ class WideRangeColumn(RangeColumn):
     """
 
     __slots__ = ()
+    cost = 4
 
     def likelihood(self, term: Range) -> float:
         """See `Column`."""
@@ -340,3 +322,15 @@ class WideRangeColumn(RangeColumn):
 
     def _may_grow(self) -> bool:
         return len(self._cells) < _MOST_WIDE_CELLS and super()._may_grow()
+
+
+def doubts_that_fail(share: RangeShare, value: object, doubtful: int) -> int:
+    """Of a block's doubtful slots, those whose range does not hold a value."""
+    number, lows, highs = values.numeric(value), share.lows, share.highs
+    failed = 0
+    while doubtful:
+        slot = doubtful.bit_length()
+        doubtful ^= BITS[slot]
+        if number is None or not lows[slot] <= number <= highs[slot]:
+            failed |= BITS[slot]
+    return failed

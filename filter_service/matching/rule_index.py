@@ -2,9 +2,8 @@
 
 One index per topic and reader, used by that reader's thread only; it changes between batches, never during one. Equal
 rules are one rule. A record is looked up once per path that it has and some rule looks at, in what the rules demand
-there (`columns`); what this says of groups of rules (`blocks`) is ANDed, one bit per rule.
-
-A few rules are asked one by one (`predicate`), which is quicker than any index.
+there (`columns`); what this says of groups of rules (`blocks`) is ANDed, one bit per rule. Records that are alike, as
+those of a topic mostly are, are looked up together.
 
     rule ──terms──▶ what it demands per path ──placement──▶ a slot in a block
     record ──paths──▶ its scalars ──columns──▶ which slots pass ──blocks──▶ the rules that match
@@ -15,30 +14,29 @@ the rules that are there; a rule comes and goes in some 20 to 200 µs. `tests/be
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from operator import and_, attrgetter, or_
 from typing import Any, Generic, TypeVar
 
 from filter_service.language import Rule
-from filter_service.matching.blocks import Shape
+from filter_service.matching.blocks import Block, Looked, Shape
 from filter_service.matching.columns import Column
-from filter_service.matching.entry import RuleEntry
+from filter_service.matching.entry import Found, RuleEntry
 from filter_service.matching.keys import NumberColumn, TextColumn
-from filter_service.matching.paths import Key, PathTree
+from filter_service.matching.paths import Key, PathTree, Values
 from filter_service.matching.placement import Placement
-from filter_service.matching.predicate import predicate_of
 from filter_service.matching.ranges import RangeColumn, WideRangeColumn
 from filter_service.matching.terms import Keys, Range, Steps, Term, Truth, terms_of
 from filter_service.matching.truths import TruthColumn
 
 M = TypeVar("M")
 
+_reach = attrgetter("reach")
+
 _MOST_SHAPES = 256
 """Shapes of records that are remembered. The records of a topic mostly have a handful."""
-
-_FEW = 4
-"""Rules with conditions that are asked one by one. One takes about 0.5 µs, the columns at least 2.5."""
-
-_CHEAPEST_FIRST = (TruthColumn, NumberColumn, RangeColumn, WideRangeColumn, TextColumn)
-"""Once no block is left, no other column need look a record up."""
 
 
 class RuleIndex(Generic[M]):
@@ -47,7 +45,6 @@ class RuleIndex(Generic[M]):
     def __init__(self) -> None:
         self._entries: dict[Rule, RuleEntry[M]] = {}
         self._unconditional: list[RuleEntry[M]] = []
-        self._few: list[RuleEntry[M]] = []  # asked one by one; all of them, or none
         self._tree = PathTree()
         self._columns: dict[tuple[Steps, type[Column[Any]]], Column[Any]] = {}
         self._placement = Placement()
@@ -78,33 +75,71 @@ class RuleIndex(Generic[M]):
             self._remove(entry)
 
     def match(self, document: object) -> list[RuleEntry[M]]:
-        """The entries whose rule matches, in any order; not to be changed.
+        """The entries whose rule matches a record, in any order.
 
         Args:
             document: a parsed JSON object or array.
         """
-        if not self._columns:
-            matching = self._unconditional
-            for entry in self._few:
-                if entry.predicate(document):
-                    matching = [*matching, entry]
-            return matching
-        key, found = self._tree.read(document)
-        shape = self._shapes.get(key) or self._new_shape(key, document)
-        if shape.version != self._version:
-            self._revive(shape)
-        alive = shape.alive
-        for place, look in shape.looks:
-            alive &= look(found[place])
-            if not alive:
-                return self._unconditional
-        matching = self._unconditional.copy()
+        return list(self.match_all((document,)))
+
+    def match_all(self, documents: Sequence[object]) -> Mapping[RuleEntry[M], list[int]]:
+        """The entries whose rule matches any of many records, and which: their places among these, increasing.
+
+        Records that are alike take a fraction of the time that each by itself does.
+
+        Args:
+            documents: parsed JSON objects or arrays.
+        """
+        found: Found[M] = defaultdict(list)
+        for entry in self._unconditional:
+            found[entry] = list(range(len(documents)))
+        if self._columns and documents:
+            alike = self._tree.read_all(documents) if len(documents) > 1 else None
+            if alike is not None:
+                self._match_alike(documents, *alike, found)
+            else:
+                for row, document in enumerate(documents):
+                    key, read = self._tree.read(document)
+                    alone: Found[M] = defaultdict(list)
+                    self._match_alike((document,), key, [((value,), {type(value)}) for value in read], alone)
+                    for entry in alone:
+                        found[entry].append(row)
+        return found
+
+    def _match_alike(self, documents: Sequence[object], key: Key, read: Sequence[Values], found: Found[M]) -> None:
+        """Column by column, and block by block: so a call serves many records.
+
+        Args:
+            documents: records that are alike.
+            key, read: what `PathTree.read_all` says of them.
+            found: is filled.
+        """
+        shape = self._shape(key, documents[0])
+        looked = Looked(shape, documents, read)
+        alive = [shape.alive] * len(documents)
+        for column, place in shape.columns.items():
+            values, types = read[place]
+            if len(alive) < len(values):
+                values = [values[row] for row in looked.rows]
+            answers = column.look_all(values, types)
+            looked.answers.append(answers)
+            if column.open != ~0:
+                reach = map(_reach, answers)
+                alive = list(map(and_, alive, map(or_, reach, repeat(column.open)) if column.open else reach))
+            if not all(alive):
+                looked.narrow(alive)
+                alive = list(filter(None, alive))
+                if not alive:
+                    return
         blocks = self._placement.blocks
-        while alive:
-            block = blocks[alive.bit_length()]
-            alive ^= block.bit
-            block.match(shape, document, matching)
-        return matching
+        concerned: defaultdict[Block, list[int]] = defaultdict(list)
+        for number, left in enumerate(alive):
+            while left:
+                block = blocks[left.bit_length()]
+                left ^= block.bit
+                concerned[block].append(number)
+        for block, which in concerned.items():
+            block.match(looked, which, found)
 
     # ---- changes
 
@@ -117,16 +152,6 @@ class RuleIndex(Generic[M]):
             return
         entry.others = terms.others
         entry.terms = terms.indexed
-        if not self._columns and len(self._few) < _FEW:
-            entry.predicate = predicate_of(terms)
-            self._few.append(entry)
-            return
-        few, self._few = self._few, []
-        for each in (*few, entry):
-            self._place(each)
-
-    def _place(self, entry: RuleEntry[M]) -> None:
-        """Puts a rule into the columns."""
         entry.columns = tuple([self._column_for(term) for term in entry.terms])
         entry.needs = sum([term.demanding for term in entry.terms])
         self._placement.add(entry)
@@ -135,9 +160,6 @@ class RuleIndex(Generic[M]):
     def _remove(self, entry: RuleEntry[M]) -> None:
         if not entry.rule.conditions:
             self._unconditional.remove(entry)
-            return
-        if entry in self._few:
-            self._few.remove(entry)
             return
         if entry.block is None:
             return
@@ -164,7 +186,6 @@ class RuleIndex(Generic[M]):
             path = self._tree.get(steps)
             column = self._columns[steps, kind] = kind(path)
             path.columns.append(column)
-            path.columns.sort(key=lambda column: _CHEAPEST_FIRST.index(type(column)))
             self._forget_shapes()
         return column
 
@@ -178,10 +199,15 @@ class RuleIndex(Generic[M]):
 
     # ---- shapes
 
-    def _new_shape(self, key: Key, document: object) -> Shape:
-        if len(self._shapes) >= _MOST_SHAPES:
-            self._forget_shapes()
-        shape = self._shapes[key] = Shape(self._tree.places(document))
+    def _shape(self, key: Key, document: object) -> Shape:
+        """The shape of a record with a key."""
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._forget_shapes()
+            shape = self._shapes[key] = Shape(self._tree.places(document))
+        if shape.version != self._version:
+            self._revive(shape)
         return shape
 
     def _forget_shapes(self) -> None:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from filter_service import values
-from filter_service.matching.columns import BITS, NOTHING, Column, Share
+from filter_service.matching.columns import BITS, NO_ANSWER, Answer, Column, Share
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Truth
+
+
+class _Wanting(Answer):
+    """The slots that want one of the two."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hits: dict[int, int] = {}
 
 
 class TruthColumn(Column[Truth]):
     """The truth values wanted at a path."""
 
-    __slots__ = ("_reach", "_wanting")
+    __slots__ = ("_wanting",)
+    cost = 1
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._wanting: tuple[dict[int, int], dict[int, int]] = ({}, {})  # false and true: for each block, slots
-        self._reach = [0, 0]  # the blocks in each of these
+        self._wanting = (_Wanting(), _Wanting())  # false and true
 
-    def look(self, value: object) -> int:
+    def look(self, value: object) -> Answer:
         """See `Column`."""
         truth = values.boolean(value)
-        if truth is None:
-            self.hits = NOTHING
-            return self.open
-        self.hits = self._wanting[truth]
-        return self._reach[truth] | self.open
+        return NO_ANSWER if truth is None else self._wanting[truth]
 
     def add(self, share: Share, slot: int, term: Truth) -> None:
         """See `Column`."""
@@ -35,8 +41,8 @@ class TruthColumn(Column[Truth]):
         share.used |= bit
         self.terms += 1
         wanting = self._wanting[term.expected]
-        wanting[share.number] = wanting.get(share.number, 0) | bit
-        self._reach[term.expected] |= share.bit
+        wanting.hits[share.number] = wanting.hits.get(share.number, 0) | bit
+        wanting.reach |= share.bit
 
     def remove(self, share: Share, slot: int, term: Truth) -> None:
         """See `Column`."""
@@ -46,10 +52,10 @@ class TruthColumn(Column[Truth]):
         share.used ^= bit
         self.terms -= 1
         wanting = self._wanting[term.expected]
-        wanting[share.number] ^= bit
-        if not wanting[share.number]:
-            del wanting[share.number]
-            self._reach[term.expected] ^= share.bit
+        wanting.hits[share.number] ^= bit
+        if not wanting.hits[share.number]:
+            del wanting.hits[share.number]
+            wanting.reach ^= share.bit
 
     def likelihood(self, term: Truth) -> float:
         """See `Column`."""

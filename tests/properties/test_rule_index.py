@@ -45,10 +45,15 @@ class Watched:
         if not self.members[rule]:
             del self.members[rule]
 
-    def check(self, document: Any) -> None:
+    def check(self, *documents: Any) -> None:
+        """One by one, and all at once."""
         assert len(self.index) == len(self.members)
-        found = {entry.rule: sorted(entry.members) for entry in self.index.match(document)}
-        assert found == {rule: members for rule, members in self.members.items() if rule.matches(document)}
+        together = self.index.match_all(documents)
+        assert all(rows == sorted(set(rows)) for rows in together.values())
+        for row, document in enumerate(documents):
+            expected = {rule: members for rule, members in self.members.items() if rule.matches(document)}
+            assert {entry.rule: sorted(entry.members) for entry in self.index.match(document)} == expected
+            assert {entry.rule for entry, rows in together.items() if row in rows} == set(expected)
 
 
 class FewRules(RuleBasedStateMachine):
@@ -80,8 +85,9 @@ class FewRules(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        for document in self.documents[-5:]:
-            self.watched.check(document)
+        self.watched.check(*self.documents[-5:])
+        last = self.documents[-1]
+        self.watched.check(last, *(_like(random.Random(seed), last, 10) for seed in range(3)))
 
 
 FewRules.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
@@ -152,6 +158,21 @@ def _document(draw: random.Random, spread: int) -> dict[str, object]:
     return {name: value for name, value in document.items() if draw.random() < 0.9}
 
 
+def _like(draw: random.Random, value: Any, spread: int) -> Any:
+    """A value with scalars of the same kinds at the same places."""
+    if isinstance(value, dict):
+        return {name: _like(draw, member, spread) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_like(draw, element, spread) for element in value]
+    if isinstance(value, bool):
+        return draw.random() < 0.5
+    if isinstance(value, int | float):
+        return draw.choice((draw.randrange(spread), _number(draw, spread), draw.randrange(2), 10**400))
+    if isinstance(value, str):
+        return draw.choice((_text(draw, spread), str(draw.randrange(spread)), "true"))
+    return value
+
+
 @given(
     seed=st.integers(0, 2**32),
     spread=st.sampled_from((2, 10, 100, 10_000)),
@@ -173,5 +194,7 @@ def test_many_rules_match_as_each_alone(seed: int, spread: int, sizes: list[int]
             watched.add(_rule(draw, spread))
             if draw.random() < _CHECKED:
                 watched.check(_document(draw, spread))
-        for _ in range(10):
-            watched.check(_document(draw, spread))
+        for _ in range(5):
+            document = _document(draw, spread)
+            watched.check(document, _like(draw, document, spread), _like(draw, document, spread))
+        watched.check(*(_document(draw, spread) for _ in range(5)))

@@ -40,8 +40,7 @@ def calls_of(index: RuleIndex[Any], documents: list[Any]) -> int:
 
     sys.setprofile(profile)
     try:
-        for document in documents:
-            index.match(document)
+        index.match_all(documents)
     finally:
         sys.setprofile(None)
     return count
@@ -112,8 +111,8 @@ def test_ten_times_the_rules_take_hardly_more_steps(kind: str) -> None:
         documents = [orjson.loads(payload) for payload in work.payloads]
         calls_of(index, documents)  # it learns what the records are like, and searches pay for their automata
         calls.append(calls_of(index, documents) / len(documents))
-    assert calls[1] <= calls[0] * 1.5
-    assert calls[1] <= 100
+    assert calls[1] <= calls[0] * 1.5 + 5
+    assert calls[1] <= 40
 
 
 def test_conditions_on_paths_that_no_record_has_cost_nothing() -> None:

@@ -14,16 +14,15 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import ClassVar
 
 from filter_service import values
 from filter_service.matching.columns import BITS, NO_ANSWER, NOTHING, SLOTS, Answer, Column, Share, slots_of
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Range
 
-_FEW_CELLS = 128
-"""As long as there are fewer, memory is of no concern."""
-_DOUBTFUL_IN_FEW, _DOUBTFUL = 0, 6
-"""Doubtful slots in a cell that is cut in two. Comparing one takes 0.2 µs."""
+_DOUBTFUL = 6
+"""Doubtful slots in a cell that is cut in two, when there are many cells. Comparing one takes 0.2 µs."""
 _CROWDED = 4
 """Where there may be no more cells, one is still cut that has so many times the doubtful slots of an average one."""
 _SPARSE = 0.25
@@ -116,10 +115,15 @@ class _Cell(Answer):
 
 
 class RangeColumn(Column[Range]):
-    """Ranges of a path."""
+    """Ranges of a path.
+
+    Attributes:
+        few_cells: as long as there are fewer, memory is of no concern.
+    """
 
     __slots__ = ("_bounds", "_cells", "_entries")
     cost = 3
+    few_cells: ClassVar = 2048
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -252,8 +256,8 @@ class RangeColumn(Column[Range]):
     def _most_doubtful(self) -> float:
         """How many slots may be doubtful in a cell."""
         cells = len(self._cells)
-        if cells < _FEW_CELLS:
-            return _DOUBTFUL_IN_FEW
+        if cells < self.few_cells:
+            return 0
         if self._may_grow():
             return _DOUBTFUL
         return max(_DOUBTFUL, _CROWDED * 2 * self.terms / cells)
@@ -315,6 +319,7 @@ class WideRangeColumn(RangeColumn):
 
     __slots__ = ()
     cost = 4
+    few_cells = 128
 
     def likelihood(self, term: Range) -> float:
         """See `Column`."""

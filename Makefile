@@ -39,10 +39,14 @@ tail: $(RUN) ## Show live records of a running system (TOPIC=... WHERE=... FIELD
 
 # --------------------------------------------------------------------------------------------------------- to develop
 
+# Each worker has a Kafka and a Valkey of its own, and takes whole files: most of what tests do is to wait. With
+# WORKERS=0 they run one by one and may be stopped with a debugger.
+WORKERS := 2
+
 .PHONY: test
 test: $(DEV) ## Run all tests, with a real Kafka and a real Valkey (ARGS='tests/edge -k close' for some)
 	@$(PY) -m tests.kafka.jars
-	@exec $(PY) -m pytest --durations=15 $(ARGS)
+	@exec $(PY) -m pytest --durations=15 --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Check style and formatting

@@ -1,12 +1,14 @@
 """Records at a steady rate: latency at low load (goal 4), and what many sockets on one stream stand (goal 3).
 
-Latency is the time from the producer's `produce()` to the client's `recv()`: 1 ms of it is the producer's linger.
+Latency is the time from the producer's `produce()` to the client's `recv()`: 1 ms of it is the producer's linger,
+and what Kafka itself takes is measured beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tests.benchmarks.bare_consumer import latencies_ms
 from tests.benchmarks.load_client import LoadClientError, Report
 from tests.benchmarks.measurement import Better, Measurement
 from tests.benchmarks.production import Production
@@ -57,8 +59,23 @@ def _histogram(reports: Sequence[Report]) -> list[tuple[float, int]]:
     return sorted(counts.items())
 
 
+def _kafka_alone(system: System, effort: Effort, rate: int, seconds: int) -> list[Measurement]:
+    """What of the latency is Kafka's, the producer's and this machine's."""
+    runs = [latencies_ms(system, rate, seconds) for _ in range(effort.runs)]
+    return [
+        Measurement(
+            f"latency.kafka.{name}",
+            f"{rate} records/s, a Kafka consumer with nothing behind it: latency {name}",
+            "ms",
+            [latencies[int(share * len(latencies))] for latencies in runs],
+            Better.LOWER,
+        )
+        for name, share in (("p50", 0.5), ("p99", 0.99))
+    ]
+
+
 def _latency(system: System, effort: Effort) -> list[Measurement]:
-    measurements = []
+    measurements = _kafka_alone(system, effort, 200, effort.amount(15))
     for sockets in (1, 100):
         reports, details = _run(system, sockets, 200, effort.amount(15), effort)
         for name, goal, values in (

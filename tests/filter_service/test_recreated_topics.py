@@ -39,6 +39,9 @@ class Place(NamedTuple):
 
     async def elect(self) -> None:
         """Have the broker come back, so that its partitions have had more leaders than those of a new topic."""
+        await asyncio.to_thread(self.kafka.terminate, 1)
+        # Otherwise the service might notice only after the broker is back, and refuse what comes next.
+        await asyncio.to_thread(self.service.wait_serving, False)
         await asyncio.to_thread(self.kafka.restart, 1)
         await asyncio.to_thread(self.service.wait_serving, True)
 

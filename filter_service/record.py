@@ -15,7 +15,7 @@ import orjson
 Document = dict[str, Any] | list[Any]
 """A parsed JSON object or array."""
 
-_SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1
 """orjson makes floats of integers beyond these, and so does the slow way, so that a record reads the same in both."""
 _LONGEST_INTEGER = 20
 """Characters of the longest integer between them."""
@@ -102,7 +102,7 @@ def _parse_slowly(payload: bytes) -> Record | None:
 
 
 def _integer(digits: str) -> int | float:
-    if len(digits) <= _LONGEST_INTEGER and _SMALLEST_INTEGER <= (number := int(digits)) <= _LARGEST_INTEGER:
+    if len(digits) <= _LONGEST_INTEGER and SMALLEST_INTEGER <= (number := int(digits)) <= LARGEST_INTEGER:
         return number
     return float(digits)
 

@@ -1,18 +1,18 @@
 """What a topic's subscriptions ask for, and which records of a batch are theirs.
 
-Belongs to a `topic_reader` and is touched by its reader's thread only. A record is parsed once, the rule index is asked
-once, and each distinct projection is run once, whatever the number of subscriptions and streams. Knows neither offsets
-that have been reached nor outboxes.
+Belongs to a `topic_reader` and is touched by its reader's thread only. A record is parsed once (`documents`),
+the rule index is asked once, and each distinct projection is run once, whatever the number of subscriptions and
+streams. Knows neither offsets that have been reached nor outboxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import orjson
 import structlog
 
 from filter_service import metrics
+from filter_service.documents import DocumentReader
 from filter_service.matching import RuleEntry, RuleIndex
 from filter_service.projection import Projection
 from filter_service.record import Document, Record, parse
@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 SLICE = 256
 """Records that are parsed and matched at a time: enough for what is done once for all of them to count little, and not
 more than the processor's cache holds."""
-
-_CONTAINERS = {dict, list}
 
 
 class TopicRules:
@@ -39,6 +37,7 @@ class TopicRules:
         self._topic = topic
         self._index: RuleIndex[Member] = RuleIndex()
         self._projectors: dict[Projection, Projector] = {}
+        self._reader = DocumentReader()
 
     def add(self, subscription: Subscription, member: Member) -> None:
         """Has records that match a subscription's rule told for its member."""
@@ -92,7 +91,7 @@ class TopicRules:
         """
         texts: list[bytes] = [message.value() for message in messages]  # type: ignore[misc]  # None is refused below
         places: Sequence[int] = range(begin, begin + len(messages))
-        documents = _documents(texts)
+        documents = self._reader.read(texts, self._index.names)
         if documents is None:
             records = [(place, parse(text)) for place, text in zip(places, texts, strict=True)]
             parsed = [(place, record) for place, record in records if record is not None]
@@ -102,6 +101,7 @@ class TopicRules:
         found = self._index.match_all(documents)
         if self._projectors:
             self._cut(found, places, texts, documents)
+        self._reader.learn(documents)
         matched.add(found, places, texts)
 
     def _cut(
@@ -126,12 +126,3 @@ class TopicRules:
         """The batch is done."""
         for projector in self._projectors.values():
             projector.forget()
-
-
-def _documents(payloads: Sequence[bytes]) -> list[Document] | None:
-    """Payloads, parsed, if each holds something that could be sent as it is; None: `parse` must look at each."""
-    try:
-        documents = list(map(orjson.loads, payloads))
-    except orjson.JSONDecodeError:  # a tombstone's None is refused like bad JSON
-        return None
-    return documents if all(documents) and _CONTAINERS.issuperset(map(type, documents)) else None

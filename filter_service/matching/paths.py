@@ -12,6 +12,8 @@ from operator import itemgetter
 from typing import Any
 
 from filter_service import values
+from filter_service.documents import Documents
+from filter_service.record import LARGEST_INTEGER, SMALLEST_INTEGER
 
 Key = tuple[object, ...]
 """What tells records apart that have scalars at different paths, or of different kinds."""
@@ -32,9 +34,7 @@ _kind = {
 _SCALARS = (_NUMBER, _TEXT, _TRUTH)
 
 Values = tuple[Sequence[Any], set[type]]
-"""What many records have at one path, and which Python types these values have."""
-
-_ABSENT: Values = ((), set())
+"""What many records have at one path, and which Python types these values have. Empty where none has anything."""
 
 _MANY_MORE = 16
 """Names that may be looked up in vain rather than go through a record's own: that is quicker for each by so much."""
@@ -71,12 +71,53 @@ class _Node:
         children = [known[name] for name in names]
         return names, children, (self, len(children), *children)
 
+    def columns_of(
+        self, containers: Sequence[Any], marks: list[object]
+    ) -> Sequence[tuple[_Node, Sequence[Any]]] | None:
+        """What many containers have under the known names, each with its node; nothing where none has anything.
+
+        Args:
+            containers: of one level of the records, at least one.
+            marks: takes those of `known_of`.
+
+        Returns:
+            None when they are not all objects that have the same of the names.
+        """
+        if isinstance(containers, Documents):
+            return [(child, containers.column(name)) for name, child in self.members.items()]
+        if set(map(type, containers)) != {dict}:
+            return None
+        first: dict[str, Any] = containers[0]
+        names, children, more = self.known_of(first)
+        marks += more
+        is_whole = len(names) == len(self.members) and all(map(first.__contains__, names))
+        # None may have what the first one lacks.
+        if not is_whole and len(set(map(tuple, containers))) > 1:
+            return None
+        try:
+            return [
+                (child, list(map(itemgetter(name), containers)) if name in first else ())
+                for name, child in zip(names, children, strict=True)
+            ]
+        except KeyError:
+            return None
+
+
+def _has_too_large(numbers: Sequence[float]) -> bool:
+    """Whether some integer should have become a float (`documents.read_members`)."""
+    return max(numbers) > LARGEST_INTEGER or min(numbers) < SMALLEST_INTEGER
+
 
 class PathTree:
     """Distinct paths."""
 
     def __init__(self) -> None:
         self._root = _Node()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members of records that some path begins with."""
+        return tuple(self._root.members)
 
     def get(self, steps: tuple[str, ...]) -> Path:
         """The path with these steps, at least one; made when it is not there."""
@@ -145,32 +186,18 @@ class PathTree:
         marks: list[object] = []
         levels: list[tuple[_Node, Sequence[Any]]] = [(self._root, documents)]
         for node, containers in levels:  # grows meanwhile
-            if set(map(type, containers)) != {dict}:
+            columns = node.columns_of(containers, marks)
+            if columns is None:
                 return None
-            first: dict[str, Any] = containers[0]
-            names, children, more = node.known_of(first)
-            marks += more
-            is_whole = len(names) == len(node.members) and all(map(first.__contains__, names))
-            # None may have what the first one lacks.
-            if not is_whole and len(set(map(tuple, containers))) > 1:
-                return None
-            for name, child in zip(names, children, strict=True):
-                if name not in first:
-                    found.append(_ABSENT)
-                    kinds.append(_NULL)
-                    continue
-                try:
-                    values = list(map(itemgetter(name), containers))
-                except KeyError:
+            for child, column in columns:
+                types = set(map(type, column))
+                kind = set(map(_kind, types)) or {_NULL}
+                if len(kind) > 1 or (int in types and isinstance(documents, Documents) and _has_too_large(column)):
                     return None
-                types = set(map(type, values))
-                kind = set(map(_kind, types))
-                if len(kind) > 1:
-                    return None
-                found.append((values, types))
+                found.append((column, types))
                 kinds += kind
                 if child.members and (kind == {_OBJECT} or kind == {_ARRAY}):
-                    levels.append((child, values))
+                    levels.append((child, column))
         return (*kinds, *marks), found
 
     def places(self, document: object) -> list[tuple[int, Path]]:

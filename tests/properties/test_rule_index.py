@@ -5,6 +5,7 @@ That a single rule matches what the contract says is shown in `test_language`; h
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from filter_service.documents import read_members
 from filter_service.language import (
     BooleanCondition,
     Condition,
@@ -23,6 +25,7 @@ from filter_service.language import (
     compile_where,
 )
 from filter_service.matching import RuleIndex
+from filter_service.record import Document, parse
 from tests.properties import strategies
 
 
@@ -46,7 +49,7 @@ class Watched:
             del self.members[rule]
 
     def check(self, *documents: Any) -> None:
-        """One by one, and all at once."""
+        """One by one, all at once, and with no more of each parsed than rules look at."""
         assert len(self.index) == len(self.members)
         together = self.index.match_all(documents)
         assert all(rows == sorted(set(rows)) for rows in together.values())
@@ -54,6 +57,16 @@ class Watched:
             expected = {rule: members for rule, members in self.members.items() if rule.matches(document)}
             assert {entry.rule: sorted(entry.members) for entry in self.index.match(document)} == expected
             assert {entry.rule for entry, rows in together.items() if row in rows} == set(expected)
+        payloads = [json.dumps(document).encode() for document in documents]
+        members = read_members(payloads, self.index.names)
+        if members is not None:
+            assert self.index.match_all(members) == self.index.match_all(list(map(_parsed, payloads)))
+
+
+def _parsed(payload: bytes) -> Document:
+    record = parse(payload)
+    assert record is not None
+    return record.document
 
 
 class FewRules(RuleBasedStateMachine):

@@ -50,7 +50,8 @@ class Books:
     """What is wrong apart from single records."""
     process_of: dict[int, int] = field(default_factory=dict)
     reported_at: dict[int, float] = field(default_factory=dict)
-    moved_at: dict[int, float] = field(default_factory=dict)
+    moved_at: dict[int, list[float]] = field(default_factory=dict)
+    """By client: when each partition's last record came, seconds of the monotonic clock."""
     _delays: dict[int, dict[int, float]] = field(default_factory=dict)
     _server: asyncio.Server | None = None
 
@@ -78,8 +79,13 @@ class Books:
         for state in report.clients:
             self.process_of[state.number] = report.process
             before = self.states.get(state.number)
-            if before is None or before.next != state.next:
-                self.moved_at[state.number] = now
+            if before is None:
+                self.moved_at[state.number] = [now] * len(state.next)
+            else:
+                moved_at = self.moved_at[state.number]
+                for partition, number in enumerate(state.next):
+                    if number != before.next[partition]:
+                        moved_at[partition] = now
             self.states[state.number] = state
         worst = self._delays.setdefault(report.process, {})
         for bucket, delay in report.delays:
@@ -103,6 +109,20 @@ class Books:
         span.ended = time.monotonic()
 
     # --------------------------------------------------------------------------------------------------- questions
+
+    def stuck(self, seconds: float, now: float) -> list[tuple[int, int]]:
+        """Client and partition wherever no record has come for so long, while the client was not stopped itself.
+
+        :param now: of the monotonic clock.
+        """
+        stopped = {span.stopped for span in self.spans if span.ended is None}
+        found = []
+        for number, moved_at in self.moved_at.items():
+            if self.process_of[number] in stopped:
+                self.moved_at[number] = [now] * len(moved_at)
+            else:
+                found += [(number, partition) for partition, at in enumerate(moved_at) if now - at > seconds]
+        return found
 
     def longest_delay(self, begin: float, end: float, processes: Collection[int]) -> float:
         """How late the latest record was that came to some processes between two times, seconds; 0 when none came."""

@@ -48,7 +48,7 @@ class Plan:
     :param overlap_share: part of the faults that come while another is felt.
     :param patience_sec: how long to wait until all are level before the run goes on anyway; whoever is not is found at
         the end.
-    :param stuck_sec: time without any record after which a client counts as stuck.
+    :param stuck_sec: time without any record of a partition after which a client counts as stuck.
     :param faults: the kinds of a round.
     """
 

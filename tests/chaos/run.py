@@ -49,7 +49,7 @@ class ChaosRun:
         self._books = self._audience.books
         self._system = System(directory, kafka, redis)
         self._harm = Harm(self._system, self._audience, plan, random.Random(seed), self._tell)
-        self._stuck: set[int] = set()
+        self._stuck: set[tuple[int, int]] = set()
 
     def _tell(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._begun:7.1f} s  {text}")
@@ -83,20 +83,17 @@ class ChaosRun:
             await self._system.stop()
 
     async def _watch(self) -> None:
-        """Looks for clients that get nothing any more, though others do."""
+        """Looks for clients that get nothing of some partition any more."""
         while True:
             await asyncio.sleep(_WATCH_SEC)
             self._audience.check()
             assert self._audience.producer.running, f"the producer has ended:\n{self._audience.producer.log()}"
-            now = time.monotonic()
-            stopped = {span.stopped for span in self._books.spans if span.ended is None}
-            for number, moved_at in self._books.moved_at.items():
-                if self._books.process_of[number] in stopped:
-                    self._books.moved_at[number] = now
-                elif now - moved_at > self._plan.stuck_sec and number not in self._stuck:
-                    self._stuck.add(number)
-                    name = self._audience.wishes[number].name
-                    self._books.problems.append(f"{name} got nothing for {self._plan.stuck_sec:g} s")
+            seconds = self._plan.stuck_sec
+            for client, partition in self._books.stuck(seconds, time.monotonic()):
+                if (client, partition) not in self._stuck:
+                    self._stuck.add((client, partition))
+                    name = self._audience.wishes[client].name
+                    self._books.problems.append(f"{name} got nothing of partition {partition} for {seconds:g} s")
                     self._tell(self._books.problems[-1])
 
 

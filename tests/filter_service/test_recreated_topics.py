@@ -1,7 +1,7 @@
 """Topics that are deleted and created again while they are subscribed to. Real service, a real Kafka of its own."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -53,14 +53,40 @@ def own_kafka(kafka_runs_here: None, tmp_path_factory: pytest.TempPathFactory) -
         yield cluster
 
 
+MakePlace = Callable[[dict[str, str]], Awaitable[Place]]
+
+
 @pytest.fixture
-async def place(own_kafka: KafkaCluster, start_service: StartService, connect: Connect, topic: MakeTopicName) -> Place:
-    """A topic, and a service that does not look at it again by itself for as long as a test takes."""
-    settings = {"KAFKA_WS_FILTER_METADATA_INTERVAL_SEC": "3600"}
-    service = await asyncio.to_thread(start_service, settings, own_kafka.bootstrap)
-    made = Place(topic(), own_kafka, RecordWriter(own_kafka.bootstrap), service, connect(service))
-    await made.create()
-    return made
+async def make_place(
+    own_kafka: KafkaCluster, start_service: StartService, connect: Connect, topic: MakeTopicName
+) -> MakePlace:
+    """Makes a topic, and a service that does not look at it again by itself for as long as a test takes."""
+
+    async def make(settings: dict[str, str]) -> Place:
+        never_again = {"KAFKA_WS_FILTER_METADATA_INTERVAL_SEC": "3600", **settings}
+        service = await asyncio.to_thread(start_service, never_again, own_kafka.bootstrap)
+        made = Place(topic(), own_kafka, RecordWriter(own_kafka.bootstrap), service, connect(service))
+        await made.create()
+        return made
+
+    return make
+
+
+@pytest.fixture
+async def place(make_place: MakePlace) -> Place:
+    """One whose readers may be the first to meet the new topic."""
+    return await make_place({})
+
+
+@pytest.fixture
+async def unread(make_place: MakePlace) -> Place:
+    """One whose readers do not get to the new topic before somebody has subscribed to it.
+
+    Otherwise who stands beyond its end is told either that the topic was deleted or that the offset is gone: it depends
+    on who asks Kafka first, the subscription or the reader.
+    """
+    # A consumer is refused what has been deleted, and then asks for it again only after this time.
+    return await make_place({"KAFKA_WS_CONSUMER_FETCH_ERROR_BACKOFF_MS": "300000"})
 
 
 async def ended(place: Place, call: Subscribed) -> None:
@@ -69,21 +95,21 @@ async def ended(place: Place, call: Subscribed) -> None:
     assert failure[:2] == ("OUT_OF_RANGE", f"4410 topic {place.topic} was deleted since; positions in it are gone")
 
 
-async def test_nobody_is_served_the_old_topic(place: Place) -> None:
+async def test_nobody_is_served_the_old_topic(unread: Place) -> None:
     """Who subscribes to the new topic gets its records and none of the old one's, of which some are still at hand."""
-    old = await place.client.subscribe(place.topic)
-    await place.write(0, 10)
+    old = await unread.client.subscribe(unread.topic)
+    await unread.write(0, 10)
     await old.take_values(10)
-    await place.delete()
-    await place.create()
-    await place.write(100, 5)
-    new = await place.client.subscribe(place.topic, EARLIEST)
+    await unread.delete()
+    await unread.create()
+    await unread.write(100, 5)
+    new = await unread.client.subscribe(unread.topic, EARLIEST)
     assert new.topic_id != old.topic_id
     assert await new.take_values(5) == numbered(100, 5)
-    await ended(place, old)
+    await ended(unread, old)
     assert old.values() == numbered(0, 10)
-    late = await place.client.subscribe(place.topic)
-    await place.write(105, 5)
+    late = await unread.client.subscribe(unread.topic)
+    await unread.write(105, 5)
     assert await new.take_values(10) == numbered(100, 10)
     assert await late.take_values(5) == numbered(105, 5)
 
@@ -128,19 +154,19 @@ async def test_while_nobody_is_looking(place: Place) -> None:
     assert await waiting.take_values(10) == numbered(100, 10)
 
 
-async def test_in_between(place: Place) -> None:
+async def test_in_between(unread: Place) -> None:
     """Who subscribes while the topic is deleted waits for the next one; who had the old one is told then."""
-    old = await place.client.subscribe(place.topic)
-    await place.write(0, 3)
+    old = await unread.client.subscribe(unread.topic)
+    await unread.write(0, 3)
     await old.take_values(3)
-    await place.delete()
-    waiting = await place.client.subscribe(place.topic)
+    await unread.delete()
+    waiting = await unread.client.subscribe(unread.topic)
     assert waiting.positions == {}
     assert waiting.topic_id == b""
-    await place.create()
-    await place.write(100, 10)
+    await unread.create()
+    await unread.write(100, 10)
     assert await waiting.take_values(10) == numbered(100, 10)
-    await ended(place, old)
+    await ended(unread, old)
 
 
 async def test_fewer_records_than_before(place: Place) -> None:

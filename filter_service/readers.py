@@ -15,6 +15,9 @@ from filter_service.subscription import Subscription
 
 R = TypeVar("R", bound=Reader)
 
+CATCH_UP_BATCH = 1000
+"""Most records that a catch-up reader takes at a time. While it delivers them a slow client may have had enough; what
+it is given until that is known is read in vain, and the live reader waits for the interpreter meanwhile."""
 CATCH_UP_MIN_MESSAGES = 20_000
 CATCH_UP_PREFETCH_KBYTES = 8 * 1024
 """Most that a catch-up consumer holds: the past is read as fast as it is sent, not faster."""
@@ -42,7 +45,9 @@ class Readers:
         self._properties = properties
         self._died = died
         self._live = self._thread(
-            "live", lambda assignment: LiveReader(assignment, settings.filter_replay_bytes, self._behind)
+            "live",
+            lambda assignment: LiveReader(assignment, settings.filter_replay_bytes, self._behind),
+            settings.filter_batch_records,
         )
         self._pool = CatchUpPool(self._live.reader.positions, self.attach)
         self._catch_up = [self._catch_up_thread(number + 1) for number in range(settings.filter_catch_up_readers)]
@@ -79,6 +84,7 @@ class Readers:
         thread = self._thread(
             f"catch-up-{number}",
             lambda assignment: CatchUpReader(number, assignment, self._pool),
+            min(CATCH_UP_BATCH, self._settings.filter_batch_records),
             queued_min_messages=CATCH_UP_MIN_MESSAGES,
             queued_max_messages_kbytes=CATCH_UP_PREFETCH_KBYTES,
         )
@@ -90,13 +96,13 @@ class Readers:
         return thread
 
     def _thread(
-        self, name: str, make_reader: Callable[[Assignment], R], **overrides: str | int | bool
+        self, name: str, make_reader: Callable[[Assignment], R], batch_records: int, **overrides: str | int | bool
     ) -> ReaderThread[R]:
         return ReaderThread(
             name,
             make_reader,
             self._properties,
-            self._settings.filter_batch_records,
+            batch_records,
             self._settings.filter_progress_interval_sec,
             self._died,
             **overrides,

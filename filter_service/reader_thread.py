@@ -226,7 +226,8 @@ class _ConsumerAssignment:
     shall wait for the answer.
 
     For a topic that was deleted and created again, librdkafka (2.16) goes by the leader epochs of the old one, and
-    fetches nothing until the new one has had as many leaders. A consumer that has met the old one is replaced then.
+    fetches nothing until the new one has had as many leaders. A consumer that has met the old one is replaced then, and
+    so is one that has met a topic whose id was not known at the time.
 
     Args:
         make: opens a consumer.
@@ -243,16 +244,16 @@ class _ConsumerAssignment:
         self._make = make
         self._positions = positions
         self._known: set[Partition] = set()
-        self._topic_ids: dict[str, bytes] = {}
+        self._topic_ids: dict[str, bytes] = {}  # of what the consumer has met; empty: it was not known
         self._asking: set[str] = set()
         self._asker = ThreadPoolExecutor(1, thread_name_prefix=thread_name)
         self.consumer = make()
 
     def assign(self, topic: str, partition: int, offset: int, topic_id: bytes) -> None:
-        if topic_id:
-            if self._topic_ids.get(topic, topic_id) != topic_id:
-                log.info("topic is another one than before: a new consumer goes on", topic=topic)
-                self._replace()
+        known = self._topic_ids.setdefault(topic, topic_id)
+        if topic_id and known != topic_id:
+            log.info("topic may be another one than before: a new consumer goes on", topic=topic, was_known=bool(known))
+            self._replace()
             self._topic_ids[topic] = topic_id
         self.consumer.incremental_assign([TopicPartition(topic, partition, offset)])
         self._ask_for(topic, partition)

@@ -88,7 +88,7 @@ class DocumentReader:
 
         Args:
             texts: payloads; None for a tombstone.
-            names: of the members that are looked at.
+            names: of the members that are looked at; more than `MOST_NAMES`: of some.
 
         Returns:
             Documents; None when `record.parse` must look at each payload.

@@ -8,11 +8,12 @@ that nobody asks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 from filter_service import values
-from filter_service.documents import Documents
+from filter_service.documents import MOST_NAMES, Documents
 from filter_service.record import LARGEST_INTEGER, SMALLEST_INTEGER
 
 Key = tuple[object, ...]
@@ -116,8 +117,8 @@ class PathTree:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The members of records that some path begins with."""
-        return tuple(self._root.members)
+        """The members of records that some path begins with; of too many to be read alone, some."""
+        return tuple(islice(self._root.members, MOST_NAMES + 1))
 
     def get(self, steps: tuple[str, ...]) -> Path:
         """The path with these steps, at least one; made when it is not there."""

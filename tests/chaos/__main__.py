@@ -28,7 +28,7 @@ from tests.redis_server import RedisServer
 from tests.stack.stack import ROOT
 
 _SECONDS = {"faults": 600.0, "memory": 120.0}
-_SHORTEST_LONG = 60.0
+_SHORTEST_LONG = 120.0
 """A run that is shorter than this has the faults of `make test`, which are felt for less long."""
 
 

@@ -1,41 +1,28 @@
 """What rules demand at one path of one kind of value, for all blocks together: the base of what looks it up.
 
-A *block* is a group of up to `SLOTS` rules (`blocks`); a rule's *slot* is its number there, from 1 on, and a set of
-slots is an integer with their bits. Sets of blocks are integers too. A *column* is asked about the values of many
-records at once (`look_all`) and gives an *answer* for each: for every block with rules that have a term here, which
-slots pass. What it keeps for a block is its *share*.
+A *block* is a group of up to `SLOTS` rules (`blocks`); a rule's *slot* is its number there. A set of slots is an
+integer with their bits, or, where much is matched at once, a row of words for numpy (`sets`). Sets of blocks are
+integers. A *column* is asked about the values of many records (`look_all`), and its *answers* tell which slots of a
+block pass for each of them. What it keeps for a block is its *share*.
 
-Used by `rule_index` and `blocks`, on the reader's thread.
+Used by `rule_index`, `blocks` and `lookup`, on the reader's thread.
 """
 
 from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from filter_service.matching.paths import Path
+from filter_service.matching.sets import BITS, Flags, Numbers, Sets
 from filter_service.matching.terms import Term
 
-SLOTS = 1024
-"""Rules of a block. An AND of so many bits takes 30 ns, less than Python takes to ask for it."""
-
-BITS = [0] + [1 << slot for slot in range(SLOTS)]
-"""The set that holds one slot alone; the length of the integer in bits is the slot."""
-
-NOTHING: dict[int, int] = {}
-"""No slots of any block. Never changed."""
-
 T = TypeVar("T", bound=Term)
-
-
-def slots_of(bits: int) -> Iterator[int]:
-    """The slots in a set, the highest first."""
-    while bits:
-        slot = bits.bit_length()
-        yield slot
-        bits ^= BITS[slot]
 
 
 class Share:
@@ -47,9 +34,10 @@ class Share:
         wanted: slots that fail unless the column finds that they pass.
         needed: slots that fail where the path is missing; `wanted` and more.
         used: slots that have a term here; `needed` and more.
+        refusing: slots that something which the column finds makes fail.
     """
 
-    __slots__ = ("bit", "needed", "number", "used", "wanted")
+    __slots__ = ("bit", "needed", "number", "refusing", "used", "wanted")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -57,29 +45,81 @@ class Share:
         self.wanted = 0
         self.needed = 0
         self.used = 0
+        self.refusing = 0
+
+    def demand(self, slot: int) -> None:
+        """Has a slot fail unless the column finds that it passes."""
+        bit = BITS[slot]
+        self.wanted |= bit
+        self.needed |= bit
+        self.used |= bit
+
+    def release(self, slot: int) -> None:
+        """Undoes `demand`."""
+        bit = BITS[slot]
+        self.wanted ^= bit
+        self.needed ^= bit
+        self.used ^= bit
 
 
-class Answer:
-    """What a column says about a value.
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Records, each with a block that it may concern.
 
     Attributes:
-        hits: for each block, slots that pass in spite of `Share.wanted`.
-        reach: the blocks in `hits`.
-        misses: for each block, slots that fail whatever the share says.
-        doubts: for each block, slots in `hits` that must be compared with the value.
+        rows: numbers of the records among those that were looked up.
+        blocks: numbers of the blocks beside them.
     """
 
-    __slots__ = ("doubts", "hits", "misses", "reach")
+    rows: Numbers
+    blocks: Numbers
 
-    def __init__(self) -> None:
-        self.hits = NOTHING
-        self.reach = 0
-        self.misses = NOTHING
-        self.doubts = NOTHING
+    def take(self, places: Numbers) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.rows.take(places), self.blocks.take(places))
 
 
-NO_ANSWER = Answer()
-"""About a value that is of no concern. Never changed."""
+class Answers(ABC):
+    """What a column says about the values of some records, each of which has a row.
+
+    Attributes:
+        reach: for each row, the blocks in which slots pass in spite of `Share.wanted`.
+        is_exact: whether there is no need of `holds` and `held`.
+    """
+
+    __slots__ = ("is_exact", "reach")
+
+    def __init__(self, reach: list[int], *, is_exact: bool = True) -> None:
+        self.reach = reach
+        self.is_exact = is_exact
+
+    @abstractmethod
+    def narrowed(self, kept: Numbers) -> Answers:
+        """The same about some of the rows only."""
+
+    @abstractmethod
+    def hit(self, share: Any, row: int) -> int:
+        """Slots of a block that pass in spite of `Share.wanted`, as far as is known before `holds`."""
+
+    @abstractmethod
+    def hits(self, pairs: Pairs) -> Sets:
+        """The same for pairs; nothing where the block has no share. May be changed."""
+
+    def missed(self, share: Any, row: int) -> int:
+        """Slots of a block that fail whatever else the share says."""
+        return 0
+
+    def misses(self, pairs: Pairs) -> Sets | None:
+        """The same for pairs; None when there are none."""
+        return None
+
+    def holds(self, share: Any, row: int, slot: int) -> bool:
+        """Whether a slot of a block really passes that `hit` tells, or that passes anyway."""
+        return True
+
+    def held(self, pairs: Pairs, slots: Numbers) -> Flags:
+        """The same for slots, each of the pair beside it."""
+        return np.ones(len(slots), np.bool_)
 
 
 class Column(ABC, Generic[T]):
@@ -108,20 +148,13 @@ class Column(ABC, Generic[T]):
         self.shares: dict[int, Any] = {}
 
     @abstractmethod
-    def look(self, value: object) -> Answer:
-        """Looks a scalar up."""
-
-    def look_all(self, values: Sequence[object], types: set[type]) -> list[Answer]:
+    def look_all(self, scalars: Sequence[object], types: set[type]) -> Answers:
         """Looks scalars up.
 
         Args:
-            values: of many records.
+            scalars: of many records.
             types: which Python types they have.
         """
-        return list(map(self.look, values))
-
-    @abstractmethod
-    def _new_share(self, number: int) -> Any: ...
 
     def share(self, number: int) -> Any:
         """The share of a block, made when there is none."""
@@ -131,7 +164,7 @@ class Column(ABC, Generic[T]):
             self.blocks |= share.bit
         return share
 
-    def drop(self, share: Share) -> None:
+    def drop(self, share: Any) -> None:
         """Forgets a share without slots."""
         del self.shares[share.number]
         self.blocks &= ~share.bit
@@ -163,3 +196,6 @@ class Column(ABC, Generic[T]):
     @abstractmethod
     def place(self, term: T) -> float | str:
         """Where a term is among those of this column: terms with places close together pass for the same records."""
+
+    def _new_share(self, number: int) -> Any:
+        return Share(number)

@@ -12,8 +12,8 @@ from bisect import bisect_right
 from typing import Any
 
 from filter_service.matching.blocks import Block
-from filter_service.matching.columns import SLOTS
 from filter_service.matching.entry import RuleEntry
+from filter_service.matching.sets import SLOTS
 
 _SAMPLE = 64
 """Keys that are sorted to find the middle of a block."""

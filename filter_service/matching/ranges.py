@@ -1,341 +1,384 @@
 """Numbers from here to there: `gt`, `gte`, `lt`, `lte`, and what they say together.
 
-The numbers are cut into cells at bounds of the ranges. Each cell knows, block by block, the slots whose range reaches
-into it: one bisection per record answers for all rules. Where a cell holds bounds inside, their slots are *doubtful*
-there, and are compared one by one. With few ranges every bound has its cut, and hardly anything is doubtful. With many,
-a cell that has too much of it is cut in two, and two that have little become one; so the memory grows with the rules
-and not with their square, and nothing is ever built anew. A range comes and goes in 1 to 30 µs.
+The numbers are cut into cells at bounds of the ranges. For each cell and block there is the set of the slots whose
+range reaches into the cell: to find the cell of a value answers for all rules. With few ranges every bound has its cut,
+and the sets are exact. With many, bounds lie inside cells, and what is left of a set in the end is compared with the
+bounds (`held`). A cell with too many bounds inside is cut in two, and two with few become one: memory grows with the
+rules, and nothing is ever built anew.
 """
 
 from __future__ import annotations
 
 import math
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import ClassVar
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from operator import add
+
+import numpy as np
+from numpy.typing import NDArray
 
 from filter_service import values
-from filter_service.matching.columns import BITS, NO_ANSWER, NOTHING, SLOTS, Answer, Column, Share, slots_of
+from filter_service.matching.columns import Answers, Column, Pairs, Share
 from filter_service.matching.paths import Path
+from filter_service.matching.sets import (
+    SLOTS,
+    WORDS,
+    Flags,
+    Numbers,
+    Sets,
+    flags_of,
+    grown,
+    integer,
+    no_sets,
+    place_of,
+    sets_of,
+    words_of,
+)
 from filter_service.matching.terms import Range
 
-_DOUBTFUL = 6
-"""Doubtful slots in a cell that is cut in two, when there are many cells. Comparing one takes 0.2 µs."""
-_CROWDED = 4
-"""Where there may be no more cells, one is still cut that has so many times the doubtful slots of an average one."""
-_SPARSE = 0.25
-"""Cells that have this share of what is too much together become one."""
-
-_MOST_WIDE_CELLS = 512
-"""Each may change when a wide range comes and goes."""
-_LEAST_ENTRIES = 4096
-_ENTRIES_PER_RANGE = 2
-"""What the cells may hold: an entry is the slots of one block in one cell, some 250 bytes."""
+_MOST_CELLS = 1024
+"""Of a column. Each takes 128 bytes for every block."""
+_FEW_CELLS = 256
+"""As long as there are fewer, every bound gets its cut."""
+_LEAST_CROWD, _CROWDED = 8, 4
+"""Bounds that may lie inside a cell; and the same in terms of an average one when there are as many as may be."""
+_LEAST_ROOM = 4
+"""Cells, and blocks, that there is memory for at first."""
 
 _WIDE = 0.25
 """From this share of the cells on a range is wide,"""
 _TELLING = 64
 """if there are so many cells that it says something."""
 _NARROW_LIKELIHOOD, _WIDE_LIKELIHOOD = 0.05, 0.5
-"""What a guess is worth that takes no time."""
+
+_FEW_SCALARS = 8
+"""Scalars that are looked up one by one: for so few, numpy takes longer."""
+
+_NOWHERE = 0
+"""The cell of what is no number. No range reaches into it."""
+_NOBODY = 0
+"""The place of blocks without a share. No range is there."""
+
+Floats = NDArray[np.float64]
 
 
 class RangeShare(Share):
     """A block's ranges.
 
     Attributes:
-        lows, highs: the bounds of the range in each slot, both included. Arrays: what is compared lies together.
+        place: of the block in the arrays of the column.
     """
 
-    __slots__ = ("highs", "lows")
+    __slots__ = ("place",)
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, place: int) -> None:
         super().__init__(number)
-        self.lows = array("d", bytes(8 * (SLOTS + 1)))
-        self.highs = array("d", bytes(8 * (SLOTS + 1)))
+        self.place = place
 
 
-class _Cell(Answer):
-    """The numbers from one bound up to, but without, the next; what there is to say about each of them.
+class RangeAnswers(Answers):
+    """What a column of ranges says."""
 
-    Attributes:
-        crowd: how many slots are in `doubts`: those whose range reaches into the cell but does not fill it.
-    """
+    __slots__ = ("_cells", "_column", "_numbers")
 
-    __slots__ = ("crowd",)
+    def __init__(self, column: RangeColumn, numbers: Sequence[float] | Floats, cells: Sequence[int] | Numbers) -> None:
+        """Takes the numbers of the rows, NaN for what is none, and the cells that they are in."""
+        each = cells.tolist() if isinstance(cells, np.ndarray) else cells
+        super().__init__(list(map(column.reach.__getitem__, each)), is_exact=column.is_exact)
+        self._column = column
+        self._numbers = numbers
+        self._cells = cells
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.hits: dict[int, int] = {}
-        self.crowd = 0
+    def narrowed(self, kept: Numbers) -> RangeAnswers:
+        """See `Answers`."""
+        return RangeAnswers(self._column, np.asarray(self._numbers).take(kept), np.asarray(self._cells).take(kept))
 
-    def copy(self) -> _Cell:
-        """Another cell with the same `hits`, nothing of it doubtful."""
-        other = _Cell()
-        other.hits = self.hits.copy()
-        other.reach = self.reach
-        return other
+    def hit(self, share: RangeShare, row: int) -> int:
+        """See `Answers`."""
+        return integer(self._column.reaching[share.place, self._cells[row]])
 
-    def add(self, share: Share, bits: int) -> bool:
-        """Puts slots in; whether the block is a new one here."""
-        known = self.hits.get(share.number, 0)
-        self.hits[share.number] = known | bits
-        self.reach |= share.bit
-        return not known
+    def hits(self, pairs: Pairs) -> Sets:
+        """See `Answers`."""
+        column = self._column
+        cells = column.places.take(pairs.blocks) * column.room + np.asarray(self._cells).take(pairs.rows)
+        hits: Sets = column.reaching.reshape(-1, WORDS).take(cells, axis=0)
+        return hits
 
-    def remove(self, share: Share, bits: int) -> bool:
-        """Takes slots out that are there; whether the block has left."""
-        left = self.hits[share.number] ^ bits
-        if left:
-            self.hits[share.number] = left
-            return False
-        del self.hits[share.number]
-        self.reach ^= share.bit
-        return True
+    def holds(self, share: RangeShare, row: int, slot: int) -> bool:
+        """See `Answers`."""
+        number = self._numbers[row]
+        # Where no range is, everything is held, also what is no number.
+        return not (self._column.lows[share.place, slot] > number or self._column.highs[share.place, slot] < number)
 
-    def doubt(self, number: int, bits: int) -> None:
-        """Notes slots of a block as doubtful."""
-        if not self.crowd:
-            self.doubts = {}
-        self.doubts[number] = self.doubts.get(number, 0) | bits
-        self.crowd += bits.bit_count()
-
-    def undoubt(self, number: int, bits: int) -> None:
-        """Undoes `doubt`."""
-        left = self.doubts[number] ^ bits
-        if left:
-            self.doubts[number] = left
-        else:
-            del self.doubts[number]
-        self.crowd -= bits.bit_count()
-        if not self.crowd:
-            self.doubts = NOTHING
+    def held(self, pairs: Pairs, slots: Numbers) -> Flags:
+        """See `Answers`."""
+        lows, highs = self._column.lows.reshape(-1), self._column.highs.reshape(-1)
+        ranges = self._column.places.take(pairs.blocks) * SLOTS + slots
+        numbers = np.asarray(self._numbers).take(pairs.rows)
+        return ~((lows.take(ranges) > numbers) | (highs.take(ranges) < numbers))
 
 
 class RangeColumn(Column[Range]):
     """Ranges of a path.
 
+    Cells and blocks have numbers in arrays, as they come; a block's is its `RangeShare.place`.
+
     Attributes:
-        few_cells: as long as there are fewer, memory is of no concern.
+        reach: for each cell, the blocks whose ranges reach into it.
+        reaching: for each place and cell, the slots whose range reaches into the cell.
+        lows, highs: for each place and slot, the bounds of the range, both included; infinite where there is none.
+        places: for each block, its place.
     """
 
-    __slots__ = ("_bounds", "_cells", "_entries")
-    cost = 3
-    few_cells: ClassVar = 2048
+    __slots__ = (
+        "_bounds",
+        "_cells",
+        "_crowds",
+        "_inside",
+        "_lasting",
+        "_unused_cells",
+        "_unused_places",
+        "highs",
+        "lows",
+        "places",
+        "reach",
+        "reaching",
+    )
+    cost = 1
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._bounds = array("d")  # cell i is from _bounds[i - 1] up to _bounds[i]
-        self._cells = [_Cell()]
-        self._entries = 0
+        self._bounds: list[float] = []  # the cell at index i is from _bounds[i - 1] up to, but without, _bounds[i]
+        self._cells = [1]  # in the order of their numbers
+        self._crowds = [0]  # bounds inside, in the same order
+        self._inside = 0  # the sum of these
+        self._lasting: tuple[Floats, Numbers] | None = None  # bounds and cells as arrays, until a cell comes or goes
+        self._unused_cells = list(range(_LEAST_ROOM - 1, 1, -1))
+        self._unused_places = list(range(_LEAST_ROOM - 1, 0, -1))
+        self.reach = [0] * _LEAST_ROOM
+        self.reaching = no_sets(_LEAST_ROOM, _LEAST_ROOM)
+        self.lows = np.full((_LEAST_ROOM, SLOTS), -math.inf)
+        self.highs = np.full((_LEAST_ROOM, SLOTS), math.inf)
+        self.places = np.full(_LEAST_ROOM, _NOBODY)
 
-    def look(self, value: object) -> Answer:
-        """See `Column`."""
-        if type(value) is not float:
-            value = values.numeric(value)
-            if value is None:
-                return NO_ANSWER
-        return self._cells[bisect_right(self._bounds, value)]
+    @property
+    def is_exact(self) -> bool:
+        """Whether every range fills all the cells that it reaches into."""
+        return not self._inside
 
-    def look_all(self, values: Sequence[object], types: set[type]) -> list[Answer]:
+    @property
+    def room(self) -> int:
+        """Cells that there is memory for."""
+        return len(self.reach)
+
+    def look_all(self, scalars: Sequence[object], types: set[type]) -> RangeAnswers:
         """See `Column`."""
+        if len(scalars) <= _FEW_SCALARS:
+            each = list(map(_number, scalars))
+            return RangeAnswers(self, each, [self._cell_of(number) for number in each])
+        numbers = _numbers(scalars, types)
+        bounds, cells = self._arrays()
+        found = cells.take(bounds.searchsorted(numbers, side="right"))
         if types != {float}:
-            return super().look_all(values, types)
-        return list(map(self._cells.__getitem__, map(partial(bisect_right, self._bounds), values)))
+            found[np.isnan(numbers)] = _NOWHERE
+        return RangeAnswers(self, numbers, found)
+
+    def _cell_of(self, number: float) -> int:
+        return _NOWHERE if math.isnan(number) else self._cells[bisect_right(self._bounds, number)]
 
     # ---- changes
 
     def add(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
-        bit = BITS[slot]
-        share.wanted |= bit
-        share.needed |= bit
-        share.used |= bit
-        share.lows[slot], share.highs[slot] = term.low, term.high
+        share.demand(slot)
+        self.lows[share.place, slot], self.highs[share.place, slot] = term.low, term.high
         self.terms += 1
-        first, last = self._reached(term)
-        for cell in self._cells[first : last + 1]:
-            self._entries += cell.add(share, bit)
-        crowded = -1
-        for place in self._partly(term, first, last):
-            cell = self._cells[place]
-            cell.doubt(share.number, bit)
-            if cell.crowd > self._most_doubtful():
-                crowded = place
-        if crowded >= 0:
-            self._split(crowded)
+        cells, sets = self._reached(term), self.reaching[share.place]
+        new = cells[~sets.take(cells, axis=0).any(axis=1)]
+        word, bit = place_of(slot)
+        sets[cells, word] |= bit
+        for cell in new.tolist():
+            self.reach[cell] |= share.bit
+        for bound in (term.low, term.above):
+            index = self._index_around(bound)
+            if index is not None:
+                self._crowds[index] += 1
+                self._inside += 1
+                self._relieve(bound)
 
     def remove(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
-        bit = BITS[slot]
-        share.wanted ^= bit
-        share.needed ^= bit
-        share.used ^= bit
+        share.release(slot)
+        self.lows[share.place, slot], self.highs[share.place, slot] = -math.inf, math.inf
         self.terms -= 1
-        first, last = self._reached(term)
-        for cell in self._cells[first : last + 1]:
-            self._entries -= cell.remove(share, bit)
-        for place in self._partly(term, first, last):
-            self._cells[place].undoubt(share.number, bit)
-        for bound in (last, last - 1, first, first - 1):
-            if 0 <= bound < len(self._bounds):
-                self._merge_if_sparse(bound)
+        cells, sets = self._reached(term), self.reaching[share.place]
+        word, bit = place_of(slot)
+        sets[cells, word] ^= bit
+        for cell in cells[~sets.take(cells, axis=0).any(axis=1)].tolist():
+            self.reach[cell] ^= share.bit
+        for bound in (term.low, term.above):
+            index = self._index_around(bound)
+            if index is not None:
+                self._crowds[index] -= 1
+                self._inside -= 1
 
     def move(self, old: RangeShare, new: RangeShare, moved: int, terms: Sequence[tuple[int, Range]]) -> None:
         """See `Column`."""
-        for slot, term in terms:
-            new.lows[slot], new.highs[slot] = term.low, term.high
-        new.wanted |= moved & old.wanted
-        new.needed |= moved & old.needed
-        new.used |= moved & old.used
-        old.wanted &= ~moved
-        old.needed &= ~moved
-        old.used &= ~moved
-        first = bisect_right(self._bounds, min([term.low for _, term in terms]))
-        last = bisect_right(self._bounds, max([term.high for _, term in terms]))
-        for cell in self._cells[first : last + 1]:
-            there = cell.hits.get(old.number, 0) & moved
-            if there:
-                self._entries += cell.add(new, there)
-                self._entries -= cell.remove(old, there)
-            doubtful = cell.doubts.get(old.number, 0) & moved
-            if doubtful:
-                cell.doubt(new.number, doubtful)
-                cell.undoubt(old.number, doubtful)
+        for slot, _ in terms:
+            new.demand(slot)
+            old.release(slot)
+        slots = words_of(moved)
+        self.reaching[new.place] = self.reaching[old.place] & slots
+        self.reaching[old.place] &= ~slots
+        flags = flags_of(slots)
+        for bounds, nothing in ((self.lows, -math.inf), (self.highs, math.inf)):
+            bounds[new.place, flags] = bounds[old.place, flags]
+            bounds[old.place, flags] = nothing
+        for share in (old, new):
+            for cell, is_reached in enumerate(self.reaching[share.place].any(axis=1).tolist()):
+                self._set_reach(cell, share, is_reached)
+
+    def drop(self, share: RangeShare) -> None:
+        """See `Column`."""
+        super().drop(share)
+        self.places[share.number] = _NOBODY
+        self._unused_places.append(share.place)
 
     def likelihood(self, term: Range) -> float:
         """See `Column`."""
-        return _NARROW_LIKELIHOOD
-
-    def is_wide(self, term: Range) -> bool:
-        """Whether a range holds so many of the numbers that it belongs into a `WideRangeColumn`."""
         if not term.is_bounded:
-            return True
-        first, last = self._reached(term)
+            return _WIDE_LIKELIHOOD
         cells = len(self._cells)
-        return cells >= _TELLING and last - first > _WIDE * cells
+        is_wide = cells >= _TELLING and len(self._reached(term)) > _WIDE * cells
+        return _WIDE_LIKELIHOOD if is_wide else _NARROW_LIKELIHOOD
 
     def place(self, term: Range) -> float:
         """See `Column`."""
         return term.low if term.low > -math.inf else term.high
 
     def _new_share(self, number: int) -> RangeShare:
-        return RangeShare(number)
+        if not self._unused_places:
+            there = len(self.reaching)
+            self._unused_places = list(range(2 * there - 1, there - 1, -1))
+            self.reaching = grown(self.reaching, 2 * there)
+            self.lows = grown(self.lows, 2 * there, -math.inf)
+            self.highs = grown(self.highs, 2 * there, math.inf)
+        if number >= len(self.places):
+            self.places = grown(self.places, 2 * number, _NOBODY)
+        place = self._unused_places.pop()
+        self.places[number] = place
+        return RangeShare(number, place)
 
     # ---- cells
 
-    def _reached(self, term: Range) -> tuple[int, int]:
-        """The first and the last cell that a range reaches into."""
-        return bisect_right(self._bounds, term.low), bisect_right(self._bounds, term.high)
+    def _arrays(self) -> tuple[Floats, Numbers]:
+        if self._lasting is None:
+            self._lasting = np.array(self._bounds, np.float64), np.array(self._cells, np.intp)
+        return self._lasting
 
-    def _partly(self, term: Range, first: int, last: int) -> Iterator[int]:
-        """The cells, at most two, that a range reaches into but does not fill.
+    def _reached(self, term: Range) -> Numbers:
+        """The cells that a range reaches into."""
+        first, last = bisect_right(self._bounds, term.low), bisect_right(self._bounds, term.high)
+        return self._arrays()[1][first : last + 1]
 
-        Args:
-            first, last: what `_reached` says.
-        """
-        begins_inside = self._begins_inside(term, first)
-        if begins_inside:
-            yield first
-        if not (begins_inside and first == last) and self._ends_inside(term, last):
-            yield last
+    def _index_around(self, bound: float) -> int | None:
+        """Index of the cell that a bound lies inside; None when cells meet there or it is infinite."""
+        if math.isinf(bound):
+            return None
+        index = bisect_left(self._bounds, bound)
+        return None if index < len(self._bounds) and self._bounds[index] == bound else index
 
-    def _begins_inside(self, term: Range, place: int) -> bool:
-        """Whether a range that reaches into a cell leaves out numbers at its begin."""
-        return term.low > (self._bounds[place - 1] if place else -math.inf)
-
-    def _ends_inside(self, term: Range, place: int) -> bool:
-        """Whether a range that reaches into a cell leaves out numbers at its end."""
-        return term.above < self._bounds[place] if place < len(self._bounds) else term.high < math.inf
-
-    def _may_grow(self) -> bool:
-        return self._entries < max(_LEAST_ENTRIES, _ENTRIES_PER_RANGE * self.terms)
-
-    def _most_doubtful(self) -> float:
-        """How many slots may be doubtful in a cell."""
-        cells = len(self._cells)
-        if cells < self.few_cells:
+    def _most_inside(self) -> float:
+        """How many bounds may lie inside a cell."""
+        if len(self._cells) < _FEW_CELLS:
             return 0
-        if self._may_grow():
-            return _DOUBTFUL
-        return max(_DOUBTFUL, _CROWDED * 2 * self.terms / cells)
+        return max(_LEAST_CROWD, _CROWDED * 2 * self.terms / _MOST_CELLS)
 
-    def _split(self, place: int) -> None:
-        """Cuts a cell in two, in the middle of the bounds inside."""
-        lower = self._cells[place]
-        partly = [
-            (share, slot, Range(self.path.steps, share.lows[slot], share.highs[slot]))
-            for number, bits in lower.doubts.items()
-            for share in (self.shares[number],)
-            for slot in slots_of(bits)
-        ]
-        cuts = [term.low for _, _, term in partly if self._begins_inside(term, place)]
-        cuts += [term.above for _, _, term in partly if self._ends_inside(term, place)]
-        cuts.sort()
-        bound = cuts[len(cuts) // 2]
-        upper = lower.copy()
-        lower.doubts, lower.crowd = NOTHING, 0
-        self._entries += len(upper.hits)
-        self._bounds.insert(place, bound)
-        self._cells.insert(place + 1, upper)
-        for share, slot, term in partly:
-            bit = BITS[slot]
-            if term.low >= bound:
-                self._entries -= lower.remove(share, bit)
-            if term.high < bound:
-                self._entries -= upper.remove(share, bit)
-            for part in self._partly(term, *self._reached(term)):
-                if part in (place, place + 1):
-                    self._cells[part].doubt(share.number, bit)
+    def _relieve(self, bound: float) -> None:
+        """Cuts the cell that a bound lies inside while there are too many."""
+        while (index := self._index_around(bound)) is not None and self._crowds[index] > self._most_inside():
+            if len(self._cells) < _MOST_CELLS:
+                self._cut(index)
+            elif not self._make_room(self._crowds[index]):
+                return
 
-    def _merge_if_sparse(self, bound: int) -> None:
-        """Makes one cell of those on both sides of a bound if little is doubtful in it."""
-        lower, upper = self._cells[bound], self._cells[bound + 1]
-        most = self._most_doubtful() * _SPARSE
-        if lower.crowd + upper.crowd > most:
-            return
-        merged = _Cell()
-        merged.reach = lower.reach | upper.reach
-        for number in lower.hits | upper.hits:
-            below, above = lower.hits.get(number, 0), upper.hits.get(number, 0)
-            merged.hits[number] = below | above
-            doubtful = below ^ above | lower.doubts.get(number, 0) | upper.doubts.get(number, 0)
-            if doubtful:
-                merged.doubt(number, doubtful)
-                if merged.crowd > most:
-                    return
-        self._entries += len(merged.hits) - len(lower.hits) - len(upper.hits)
-        del self._bounds[bound]
-        self._cells[bound : bound + 2] = [merged]
+    def _bounds_inside(self, cell: int, begin: float, end: float) -> Floats:
+        """Numbers at which ranges begin or are over, between the ends of a cell."""
+        flags = flags_of(self.reaching[:, cell])
+        bounds = np.concatenate((self.lows[flags], np.nextafter(self.highs[flags], math.inf)))
+        return bounds[(begin < bounds) & (bounds < end)]
+
+    def _cut(self, index: int) -> None:
+        """Makes two cells of one, in the middle of the bounds inside."""
+        begin = self._bounds[index - 1] if index else -math.inf
+        end = self._bounds[index] if index < len(self._bounds) else math.inf
+        lower, upper = self._cells[index], self._new_cell()
+        inside = self._bounds_inside(lower, begin, end)
+        bound = float(np.sort(inside)[len(inside) // 2])
+        slots = self.reaching[:, lower].copy()
+        self.reaching[:, upper] = slots & sets_of(self.highs >= bound)
+        self.reaching[:, lower] = slots & sets_of(self.lows < bound)
+        reach = self.reach[lower]
+        for cell in (lower, upper):
+            is_reached: list[bool] = np.any(self.reaching[:, cell], axis=1).tolist()
+            for share in self.shares.values():
+                if reach & share.bit:
+                    self._set_reach(cell, share, is_reached[share.place])
+        self._bounds.insert(index, bound)
+        self._cells.insert(index + 1, upper)
+        self._set_crowds(index, 1, [int((inside < bound).sum()), int((inside > bound).sum())])
+
+    def _make_room(self, crowd: int) -> bool:
+        """Makes one cell of two that have the fewest bounds inside, if that is a gain for one that is crowded."""
+        pairs = list(map(add, self._crowds, self._crowds[1:]))
+        fewest = min(pairs)
+        if fewest > crowd / 2:
+            return False
+        index = pairs.index(fewest)
+        begin = self._bounds[index - 1] if index else -math.inf
+        end = self._bounds[index + 1] if index + 1 < len(self._bounds) else math.inf
+        lower, upper = self._cells[index : index + 2]
+        self.reaching[:, lower] |= self.reaching[:, upper]
+        self.reaching[:, upper] = 0
+        self.reach[lower] |= self.reach[upper]
+        self.reach[upper] = 0
+        self._unused_cells.append(upper)
+        del self._bounds[index], self._cells[index + 1]
+        self._set_crowds(index, 2, [len(self._bounds_inside(lower, begin, end))])
+        return True
+
+    def _set_crowds(self, index: int, count: int, crowds: list[int]) -> None:
+        """Puts others in the place of some, after cells have changed."""
+        self._inside += sum(crowds) - sum(self._crowds[index : index + count])
+        self._crowds[index : index + count] = crowds
+        self._lasting = None
+
+    def _set_reach(self, cell: int, share: Share, is_reached: bool) -> None:
+        if is_reached:
+            self.reach[cell] |= share.bit
+        else:
+            self.reach[cell] &= ~share.bit
+
+    def _new_cell(self) -> int:
+        """A cell that no range reaches into."""
+        if not self._unused_cells:
+            room = self.room
+            self._unused_cells = list(range(2 * room - 1, room - 1, -1))
+            self.reach += [0] * room
+            self.reaching = np.concatenate((self.reaching, np.zeros_like(self.reaching)), axis=1)
+        return self._unused_cells.pop()
 
 
-class WideRangeColumn(RangeColumn):
-    """Ranges of a path that hold many numbers, such as those with one bound.
-
-    A wide range changes many cells when it comes and goes, and few of a cell's are doubtful: so there are few cells.
-    """
-
-    __slots__ = ()
-    cost = 4
-    few_cells = 128
-
-    def likelihood(self, term: Range) -> float:
-        """See `Column`."""
-        return _WIDE_LIKELIHOOD
-
-    def _may_grow(self) -> bool:
-        return len(self._cells) < _MOST_WIDE_CELLS and super()._may_grow()
+def _numbers(scalars: Sequence[object], types: set[type]) -> Floats:
+    """Scalars as numbers; NaN for what is none."""
+    if types <= {float, int}:
+        try:
+            return np.array(scalars, np.float64)
+        except OverflowError:  # an integer beyond all floats
+            pass
+    return np.array(list(map(_number, scalars)), np.float64)
 
 
-def doubts_that_fail(share: RangeShare, value: object, doubtful: int) -> int:
-    """Of a block's doubtful slots, those whose range does not hold a value."""
-    number, lows, highs = values.numeric(value), share.lows, share.highs
-    failed = 0
-    while doubtful:
-        slot = doubtful.bit_length()
-        doubtful ^= BITS[slot]
-        if number is None or not lows[slot] <= number <= highs[slot]:
-            failed |= BITS[slot]
-    return failed
+def _number(scalar: object) -> float:
+    number = values.numeric(scalar)
+    return math.nan if number is None else number

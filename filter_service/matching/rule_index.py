@@ -16,24 +16,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import repeat
-from operator import and_, attrgetter, or_
 from typing import Any, Generic, TypeVar
 
 from filter_service.language import Rule
-from filter_service.matching.blocks import Block, Looked, Shape
 from filter_service.matching.columns import Column
 from filter_service.matching.entry import Found, RuleEntry
 from filter_service.matching.keys import NumberColumn, TextColumn
+from filter_service.matching.lookup import Lookup
 from filter_service.matching.paths import Key, PathTree, Values
 from filter_service.matching.placement import Placement
-from filter_service.matching.ranges import RangeColumn, WideRangeColumn
+from filter_service.matching.ranges import RangeColumn
+from filter_service.matching.shape import Shape
 from filter_service.matching.terms import Keys, Range, Steps, Term, Truth, terms_of
 from filter_service.matching.truths import TruthColumn
 
 M = TypeVar("M")
-
-_reach = attrgetter("reach")
 
 _MOST_SHAPES = 256
 """Shapes of records that are remembered. The records of a topic mostly have a handful."""
@@ -105,48 +102,44 @@ class RuleIndex(Generic[M]):
             if alike is not None:
                 self._match_alike(documents, *alike, found)
             else:
-                for row, document in enumerate(documents):
-                    key, read = self._tree.read(document)
-                    alone: Found[M] = defaultdict(list)
-                    self._match_alike((document,), key, [((value,), {type(value)}) for value in read], alone)
-                    for entry in alone:
-                        found[entry].append(row)
+                self._match_unlike(documents, found)
         return found
 
+    def _match_unlike(self, documents: Sequence[object], found: Found[M]) -> None:
+        """Matches together what is alike.
+
+        Args:
+            documents: records, at least one.
+            found: is filled.
+        """
+        groups: defaultdict[Key, list[int]] = defaultdict(list)
+        read: list[list[Any]] = []
+        for row, document in enumerate(documents):
+            key, scalars = self._tree.read(document)
+            groups[key].append(row)
+            read.append(scalars)
+        for key, rows in groups.items():
+            columns = zip(*[read[row] for row in rows], strict=True)
+            values = [(column, set(map(type, column))) for column in columns]
+            if len(groups) == 1:
+                self._match_alike(documents, key, values, found)
+                return
+            part: Found[M] = defaultdict(list)
+            self._match_alike([documents[row] for row in rows], key, values, part)
+            for entry, places in part.items():
+                found[entry] += [rows[place] for place in places]
+        for rows in found.values():
+            rows.sort()
+
     def _match_alike(self, documents: Sequence[object], key: Key, read: Sequence[Values], found: Found[M]) -> None:
-        """Column by column, and block by block: so a call serves many records.
+        """Matches records that are alike, all at once.
 
         Args:
             documents: records that are alike.
             key, read: what `PathTree.read_all` says of them.
             found: is filled.
         """
-        shape = self._shape(key, documents[0])
-        looked = Looked(shape, documents, read)
-        alive = [shape.alive] * len(documents)
-        for column, place in shape.columns.items():
-            values, types = read[place]
-            if len(alive) < len(values):
-                values = [values[row] for row in looked.rows]
-            answers = column.look_all(values, types)
-            looked.answers.append(answers)
-            if column.open != ~0:
-                reach = map(_reach, answers)
-                alive = list(map(and_, alive, map(or_, reach, repeat(column.open)) if column.open else reach))
-            if not all(alive):
-                looked.narrow(alive)
-                alive = list(filter(None, alive))
-                if not alive:
-                    return
-        blocks = self._placement.blocks
-        concerned: defaultdict[Block, list[int]] = defaultdict(list)
-        for number, left in enumerate(alive):
-            while left:
-                block = blocks[left.bit_length()]
-                left ^= block.bit
-                concerned[block].append(number)
-        for block, which in concerned.items():
-            block.match(looked, which, found)
+        Lookup(self._shape(key, documents[0]), documents, read).match(self._placement.blocks, found)
 
     # ---- changes
 
@@ -183,9 +176,7 @@ class RuleIndex(Generic[M]):
             case Keys():
                 return self._column(term.path, TextColumn if term.texts else NumberColumn)
             case Range():
-                narrow = self._columns.get((term.path, RangeColumn))
-                wide = narrow.is_wide(term) if isinstance(narrow, RangeColumn) else not term.is_bounded
-                return self._column(term.path, WideRangeColumn if wide else RangeColumn)
+                return self._column(term.path, RangeColumn)
 
     def _column(self, steps: Steps, kind: type[Column[Any]]) -> Column[Any]:
         column = self._columns.get((steps, kind))
@@ -220,7 +211,7 @@ class RuleIndex(Generic[M]):
     def _forget_shapes(self) -> None:
         self._shapes.clear()
         for block in self._placement.blocks:
-            block.forget_shapes()
+            block.plans.clear()
 
     def _revive(self, shape: Shape) -> None:
         """Finds out which blocks concern records of a shape."""

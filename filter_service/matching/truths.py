@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from filter_service import values
-from filter_service.matching.columns import BITS, NO_ANSWER, Answer, Column, Share
+from filter_service.matching.columns import Answers, Column, Share
+from filter_service.matching.key import NO_KEY, Key, KeyAnswers
 from filter_service.matching.paths import Path
 from filter_service.matching.terms import Truth
-
-
-class _Wanting(Answer):
-    """The slots that want one of the two."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hits: dict[int, int] = {}
 
 
 class TruthColumn(Column[Truth]):
     """The truth values wanted at a path."""
 
-    __slots__ = ("_wanting",)
-    cost = 1
+    __slots__ = ("_keys",)
+    cost = 3
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._wanting = (_Wanting(), _Wanting())  # false and true
+        self._keys = {True: Key(), False: Key(), None: NO_KEY}
 
-    def look(self, value: object) -> Answer:
+    def look_all(self, scalars: Sequence[object], types: set[type]) -> Answers:
         """See `Column`."""
-        truth = values.boolean(value)
-        return NO_ANSWER if truth is None else self._wanting[truth]
+        truths = scalars if types == {bool} else map(values.boolean, scalars)
+        return KeyAnswers(list(map(self._keys.__getitem__, truths)))  # type: ignore[arg-type]
 
     def add(self, share: Share, slot: int, term: Truth) -> None:
         """See `Column`."""
-        bit = BITS[slot]
-        share.wanted |= bit
-        share.needed |= bit
-        share.used |= bit
+        share.demand(slot)
         self.terms += 1
-        wanting = self._wanting[term.expected]
-        wanting.hits[share.number] = wanting.hits.get(share.number, 0) | bit
-        wanting.reach |= share.bit
+        self._keys[term.expected].want(share, slot)
 
     def remove(self, share: Share, slot: int, term: Truth) -> None:
         """See `Column`."""
-        bit = BITS[slot]
-        share.wanted ^= bit
-        share.needed ^= bit
-        share.used ^= bit
+        share.release(slot)
         self.terms -= 1
-        wanting = self._wanting[term.expected]
-        wanting.hits[share.number] ^= bit
-        if not wanting.hits[share.number]:
-            del wanting.hits[share.number]
-            wanting.reach ^= share.bit
+        self._keys[term.expected].unwant(share, slot)
 
     def likelihood(self, term: Truth) -> float:
         """See `Column`."""
@@ -64,6 +45,3 @@ class TruthColumn(Column[Truth]):
     def place(self, term: Truth) -> float:
         """See `Column`."""
         return float(term.expected)
-
-    def _new_share(self, number: int) -> Share:
-        return Share(number)

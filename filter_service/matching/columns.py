@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from filter_service.matching.paths import Path
-from filter_service.matching.sets import BITS, Flags, Numbers, Sets
+from filter_service.matching.sets import BITS, Flags, Numbers, Sets, no_sets
 from filter_service.matching.terms import Term
 
 T = TypeVar("T", bound=Term)
@@ -109,9 +109,9 @@ class Answers(ABC):
         """Slots of a block that fail whatever else the share says."""
         return 0
 
-    def misses(self, pairs: Pairs) -> Sets | None:
-        """The same for pairs; None when there are none."""
-        return None
+    def misses(self, pairs: Pairs) -> tuple[Numbers, Sets]:
+        """The same for those of some pairs for which there are any: their places among the pairs, and the sets."""
+        return np.empty(0, np.intp), no_sets(0)
 
     def holds(self, share: Any, row: int, slot: int) -> bool:
         """Whether a slot of a block really passes that `hit` tells, or that passes anyway."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 
+import numpy as np
+
 from filter_service.matching.columns import Answers, Pairs, Share
 from filter_service.matching.sets import BITS, NO_SLOTS, SET_BYTES, Numbers, Sets, joined
 
 _reach = attrgetter("reach")
-_misses = attrgetter("misses")
 
 _NOTHING: dict[int, int] = {}
 """No slots of any block. Never changed."""
@@ -154,14 +155,14 @@ class KeyAnswers(Answers):
         """See `Answers`."""
         return self._keys[row].misses.get(share.number, 0)
 
-    def misses(self, pairs: Pairs) -> Sets | None:
+    def misses(self, pairs: Pairs) -> tuple[Numbers, Sets]:
         """See `Answers`."""
         keys = self._keys
-        if not any(map(_misses, keys)):
-            return None
-        return joined(
+        places = np.array([bool(key.misses) for key in keys]).take(pairs.rows).nonzero()[0]
+        some = pairs.take(places)
+        return places, joined(
             [
-                slots.to_bytes(SET_BYTES, "little") if (slots := keys[row].misses.get(block)) else NO_SLOTS
-                for row, block in zip(pairs.rows.tolist(), pairs.blocks.tolist(), strict=True)
+                keys[row].misses.get(block, 0).to_bytes(SET_BYTES, "little")
+                for row, block in zip(some.rows.tolist(), some.blocks.tolist(), strict=True)
             ]
         )

@@ -129,9 +129,8 @@ class Lookup:
         if concerned & asked.lenient:
             passing |= asked.passing.take(pairs.blocks, axis=0)
         if concerned & asked.refusing:
-            misses = answers.misses(pairs)
-            if misses is not None:
-                passing &= ~misses
+            places, misses = answers.misses(pairs)
+            passing[places] &= ~misses
         return passing
 
     def _note(self, blocks: Sequence[Block], pairs: Pairs, slots: Numbers, found: Found[Any]) -> None:

@@ -36,8 +36,8 @@ from filter_service.matching.sets import (
 )
 from filter_service.matching.terms import Range
 
-_MOST_CELLS = 1024
-"""Of a column. Each takes 128 bytes for every block."""
+_MOST_CELLS = 1023
+"""Of a column, beside that of what is no number. Each takes 128 bytes for every block."""
 _FEW_CELLS = 256
 """As long as there are fewer, every bound gets its cut."""
 _LEAST_CROWD, _CROWDED = 8, 4
@@ -199,12 +199,9 @@ class RangeColumn(Column[Range]):
         sets[cells, word] |= bit
         for cell in new.tolist():
             self.reach[cell] |= share.bit
-        for bound in (term.low, term.above):
-            index = self._index_around(bound)
-            if index is not None:
-                self._crowds[index] += 1
-                self._inside += 1
-                self._relieve(bound)
+        self._count(term, 1)
+        self._relieve(term.low)
+        self._relieve(term.above)
 
     def remove(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
@@ -216,11 +213,7 @@ class RangeColumn(Column[Range]):
         sets[cells, word] ^= bit
         for cell in cells[~sets.take(cells, axis=0).any(axis=1)].tolist():
             self.reach[cell] ^= share.bit
-        for bound in (term.low, term.above):
-            index = self._index_around(bound)
-            if index is not None:
-                self._crowds[index] -= 1
-                self._inside -= 1
+        self._count(term, -1)
 
     def move(self, old: RangeShare, new: RangeShare, moved: int, terms: Sequence[tuple[int, Range]]) -> None:
         """See `Column`."""
@@ -287,6 +280,14 @@ class RangeColumn(Column[Range]):
             return None
         index = bisect_left(self._bounds, bound)
         return None if index < len(self._bounds) and self._bounds[index] == bound else index
+
+    def _count(self, term: Range, change: int) -> None:
+        """Counts the bounds of a range that lie inside cells as come, or as gone with a change of -1."""
+        for bound in (term.low, term.above):
+            index = self._index_around(bound)
+            if index is not None:
+                self._crowds[index] += change
+                self._inside += change
 
     def _most_inside(self) -> float:
         """How many bounds may lie inside a cell."""

@@ -101,17 +101,20 @@ def test_numbers_beyond_64_bits_are_infinite() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_ten_times_the_rules_take_hardly_more_steps(kind: str) -> None:
-    """With some five matches per record, 10,000 rules take hardly more calls than 1,000, and few."""
+    """With some five matches per record, 10,000 rules take hardly more calls than 1,000, and few.
+
+    All records are matched at once: what is done for each of them counts, and not what is done for each block.
+    """
     calls = []
     for count in (1000, 10_000):
-        work = workload(kind, count, records=100)
+        work = workload(kind, count, records=1000)
         index: RuleIndex[int] = RuleIndex()
         for number, rule in enumerate(work.rules):
             index.add(rule, number)
         documents = [orjson.loads(payload) for payload in work.payloads]
         calls_of(index, documents)  # it learns what the records are like, and searches pay for their automata
         calls.append(calls_of(index, documents) / len(documents))
-    assert calls[1] <= calls[0] * 1.5 + 5
+    assert calls[1] <= calls[0] * 1.5 + 1
     assert calls[1] <= 40
 
 

@@ -1,6 +1,6 @@
-"""Groups of rules that are answered together, one bit per rule.
+"""Groups of rules that are answered together, one bit per rule: who is in them, and what must be asked for them.
 
-Made and filled by `placement`; `lookup` asks what matches.
+Made and filled by `placement`; `lookup` asks.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ _MANY_PAIRS = 64
 """Pairs from which on it is worth while to leave some out,"""
 _MOSTLY = 0.75
 """if no more than this share of them may still match."""
+_MOST_PAIRS = 2048
+"""Pairs that are asked at once: each may have as many matches as a block has rules, which take 40 bytes each."""
 
 
 class Lookup:
@@ -56,10 +58,14 @@ class Lookup:
         for number in _numbers(concerned):
             if self._shape not in blocks[number].plans:
                 blocks[number].plan(self._shape)
-        if sum(map(int.bit_count, alive)) > _FEW_PAIRS:
+        pairs = sum(map(int.bit_count, alive))
+        if pairs <= _FEW_PAIRS:
+            self._match_few(blocks, alive, found)
+        elif pairs <= _MOST_PAIRS:
             self._match_many(blocks, alive, concerned, found)
         else:
-            self._match_few(blocks, alive, found)
+            for some in _parts_of(concerned, max(1, _MOST_PAIRS // len(alive))):
+                self._match_many(blocks, [left & some for left in alive], some, found)
 
     def _look(self) -> list[int]:
         """Asks the columns about the records; those that no block can match are left out before the next column.
@@ -201,3 +207,10 @@ def _numbers(blocks: int) -> Iterator[int]:
         number = blocks.bit_length()
         yield number
         blocks ^= 1 << number >> 1
+
+
+def _parts_of(blocks: int, size: int) -> Iterator[int]:
+    """Cuts a set of blocks into sets of so many."""
+    numbers = list(_numbers(blocks))
+    for begin in range(0, len(numbers), size):
+        yield sum([1 << number >> 1 for number in numbers[begin : begin + size]])

@@ -3,10 +3,10 @@
 One index per topic and reader, used by that reader's thread only; it changes between batches, never during one. Equal
 rules are one rule. A record is looked up once per path that it has and some rule looks at, in what the rules demand
 there (`columns`); what this says of groups of rules (`blocks`) is ANDed, one bit per rule. Records that are alike, as
-those of a topic mostly are, are looked up together.
+those of a topic mostly are, are looked up together (`lookup`).
 
     rule ──terms──▶ what it demands per path ──placement──▶ a slot in a block
-    record ──paths──▶ its scalars ──columns──▶ which slots pass ──blocks──▶ the rules that match
+    records ──paths──▶ their scalars ──columns──▶ which slots pass ──lookup──▶ the rules that match
 
 What a record costs grows with its members, with the blocks it concerns and with the rules that match, and hardly with
 the rules that are there; a rule comes and goes in some 20 to 200 µs. `make bench ONLY=matching` measures both.

@@ -79,8 +79,13 @@ class Reader(ABC):
             for partition in reader.detach_all(subscription):
                 self._release(reader, partition)
 
-    def settle(self) -> None:  # noqa: B027 (most have nothing to do)
-        """To be called after a round of `attach` and `forget`, before anything is read."""
+    def settle(self) -> bool:
+        """To be called after a round of `attach` and `forget`, before anything is read.
+
+        Returns:
+            Whether there is more to do, after the next batch.
+        """
+        return False
 
     # ---- what Kafka delivers
 

@@ -73,6 +73,7 @@ class ReaderThread(Generic[R]):
             lambda: open_consumer(properties, **overrides), lambda: self.reader.positions, f"{name}-metadata"
         )
         self._stopping = False
+        self._is_unsettled = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.reader = make_reader(self._partitions)
 
@@ -110,7 +111,7 @@ class ReaderThread(Generic[R]):
 
     def _execute_commands(self) -> None:
         """Runs what is queued, for a while; waits for something to do when nothing is read."""
-        command = self._next_command(block=not self.reader.positions)
+        command = self._next_command(block=not self.reader.positions and not self._is_unsettled)
         until = time.monotonic() + COMMANDS_SEC
         while command is not None:
             try:
@@ -119,7 +120,7 @@ class ReaderThread(Generic[R]):
                 log.exception("command failed", reader=self.reader.name)
             is_over = self._stopping or time.monotonic() >= until
             command = None if is_over else self._next_command(block=False)
-        self.reader.settle()
+        self._is_unsettled = self.reader.settle()
 
     def _next_command(self, *, block: bool) -> Command | None:
         try:

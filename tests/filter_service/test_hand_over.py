@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from filter_service import topic_reader
+from filter_service import live_reader, topic_reader
 from tests.filter_service.made import TOPIC
 from tests.filter_service.world import QUERIES, World
 
@@ -26,6 +26,8 @@ class Readers(RuleBasedStateMachine):
         super().__init__()
         self._chunk_bytes = topic_reader.CHUNK_BYTES
         topic_reader.CHUNK_BYTES = SMALL
+        self._replayed_at_a_time = live_reader.REPLAYED_AT_A_TIME
+        live_reader.REPLAYED_AT_A_TIME = 2
 
     @initialize(
         partitions=st.integers(1, 2), catch_up_readers=st.integers(1, 2), replayed=st.sampled_from([0, 900, 3_000])
@@ -128,6 +130,7 @@ class Readers(RuleBasedStateMachine):
                 self.world.check_nothing_is_left()
         finally:
             topic_reader.CHUNK_BYTES = self._chunk_bytes
+            live_reader.REPLAYED_AT_A_TIME = self._replayed_at_a_time
 
 
 TestReaders = Readers.TestCase

@@ -51,7 +51,7 @@ class _Anchor(Generic[V]):
 
     def __init__(self, piece: str) -> None:
         self.piece = piece
-        self.texts: dict[str, V] = {}
+        self.texts: list[tuple[str, V]] = []
         self.automaton: _Automaton[V] | None = None
 
 
@@ -99,7 +99,7 @@ class SubstringSearch(Generic[V]):
         anchor, offset = self._anchor_of(_folded(text))
         if anchor.automaton is not None and not anchor.texts:
             anchor.automaton.idle -= 1
-        anchor.texts[text] = value
+        anchor.texts.append((text, value))
         self._places[text] = (anchor, offset)
         if len(self._recent) > _MOST_RECENT:
             self._build_recent()
@@ -111,7 +111,7 @@ class SubstringSearch(Generic[V]):
             self._everywhere.clear()
             return
         anchor, _ = self._places.pop(text)
-        del anchor.texts[text]
+        anchor.texts = [there for there in anchor.texts if there[0] != text]
         if anchor.texts:
             return
         automaton = anchor.automaton
@@ -175,7 +175,7 @@ class SubstringSearch(Generic[V]):
                     end += len(haystack)
                 if seen.get(number) != at:
                     seen[number] = at
-                    for text, value in anchors[number].texts.items():
+                    for text, value in anchors[number].texts:
                         if text in haystack:
                             found[numbers[at]].append(value)
 
@@ -192,7 +192,7 @@ class SubstringSearch(Generic[V]):
                 elif len(begins) < many:
                     begins.append(first)
             for anchor, begins in places.items():
-                for text, value in anchor.texts.items():
+                for text, value in anchor.texts:
                     offset = self._places[text][1]
                     # A negative start counts from the end: what matches there is contained as well.
                     if (

@@ -43,7 +43,9 @@ _FEW_CELLS = 16
 _LEAST_CROWD, _CROWDED = 8, 4
 """Bounds that may lie inside a cell; and the same in terms of an average one when there are as many as may be."""
 _LEAST_ROOM = 4
-"""Cells, and blocks, that there is memory for at first."""
+"""Cells that there is memory for at first."""
+_LEAST_LANES = 2
+"""Blocks that there is memory for at first, 16 KB each: that of `_NOBODY`, and one."""
 
 _WIDE = 0.25
 """From this share of the cells on a range is wide,"""
@@ -57,7 +59,7 @@ _FEW_SCALARS = 8
 _NOWHERE = 0
 """The cell of what is no number. No range reaches into it."""
 _NOBODY = 0
-"""The place of blocks without a share. No range is there."""
+"""The lane of blocks without a share. No range is there."""
 
 Floats = NDArray[np.float64]
 
@@ -66,14 +68,14 @@ class RangeShare(Share):
     """A block's ranges.
 
     Attributes:
-        place: of the block in the arrays of the column.
+        lane: of the block, its number in the arrays of the column.
     """
 
-    __slots__ = ("place",)
+    __slots__ = ("lane",)
 
-    def __init__(self, number: int, place: int) -> None:
+    def __init__(self, number: int, lane: int) -> None:
         super().__init__(number)
-        self.place = place
+        self.lane = lane
 
 
 class RangeAnswers(Answers):
@@ -95,12 +97,12 @@ class RangeAnswers(Answers):
 
     def hit(self, share: RangeShare, row: int) -> int:
         """See `Answers`."""
-        return integer(self._column.reaching[share.place, self._cells[row]])
+        return integer(self._column.reaching[share.lane, self._cells[row]])
 
     def hits(self, pairs: Pairs) -> Sets:
         """See `Answers`."""
         column = self._column
-        cells = column.places.take(pairs.blocks) * column.room + np.asarray(self._cells).take(pairs.rows)
+        cells = column.lanes.take(pairs.blocks) * column.room + np.asarray(self._cells).take(pairs.rows)
         hits: Sets = column.reaching.reshape(-1, WORDS).take(cells, axis=0)
         return hits
 
@@ -108,12 +110,12 @@ class RangeAnswers(Answers):
         """See `Answers`."""
         number = self._numbers[row]
         # Where no range is, everything is held, also what is no number.
-        return not (self._column.lows[share.place, slot] > number or self._column.highs[share.place, slot] < number)
+        return not (self._column.lows[share.lane, slot] > number or self._column.highs[share.lane, slot] < number)
 
     def held(self, pairs: Pairs, slots: Numbers) -> Flags:
         """See `Answers`."""
         lows, highs = self._column.lows.reshape(-1), self._column.highs.reshape(-1)
-        ranges = self._column.places.take(pairs.blocks) * SLOTS + slots
+        ranges = self._column.lanes.take(pairs.blocks) * SLOTS + slots
         numbers = np.asarray(self._numbers).take(pairs.rows)
         return ~((lows.take(ranges) > numbers) | (highs.take(ranges) < numbers))
 
@@ -121,13 +123,13 @@ class RangeAnswers(Answers):
 class RangeColumn(Column[Range]):
     """Ranges of a path.
 
-    Cells and blocks have numbers in arrays, as they come; a block's is its `RangeShare.place`.
+    Cells and blocks have numbers in arrays, as they come; a block's is its `RangeShare.lane`.
 
     Attributes:
         reach: for each cell, the blocks whose ranges reach into it.
-        reaching: for each place and cell, the slots whose range reaches into the cell.
-        lows, highs: for each place and slot, the bounds of the range, both included; infinite where there is none.
-        places: for each block, its place.
+        reaching: for each lane and cell, the slots whose range reaches into the cell.
+        lows, highs: for each lane and slot, the bounds of the range, both included; infinite where there is none.
+        lanes: for each block, its lane.
     """
 
     __slots__ = (
@@ -137,10 +139,10 @@ class RangeColumn(Column[Range]):
         "_inside",
         "_lasting",
         "_unused_cells",
-        "_unused_places",
+        "_unused_lanes",
         "highs",
+        "lanes",
         "lows",
-        "places",
         "reach",
         "reaching",
     )
@@ -154,12 +156,12 @@ class RangeColumn(Column[Range]):
         self._inside = 0  # the sum of these
         self._lasting: tuple[Floats, Numbers] | None = None  # bounds and cells as arrays, until a cell comes or goes
         self._unused_cells = list(range(_LEAST_ROOM - 1, 1, -1))
-        self._unused_places = list(range(_LEAST_ROOM - 1, 0, -1))
+        self._unused_lanes = list(range(_LEAST_LANES - 1, 0, -1))
         self.reach = [0] * _LEAST_ROOM
-        self.reaching = no_sets(_LEAST_ROOM, _LEAST_ROOM)
-        self.lows = np.full((_LEAST_ROOM, SLOTS), -math.inf)
-        self.highs = np.full((_LEAST_ROOM, SLOTS), math.inf)
-        self.places = np.full(_LEAST_ROOM, _NOBODY)
+        self.reaching = no_sets(_LEAST_LANES, _LEAST_ROOM)
+        self.lows = np.full((_LEAST_LANES, SLOTS), -math.inf)
+        self.highs = np.full((_LEAST_LANES, SLOTS), math.inf)
+        self.lanes = np.full(_LEAST_LANES, _NOBODY)
 
     @property
     def is_exact(self) -> bool:
@@ -191,9 +193,9 @@ class RangeColumn(Column[Range]):
     def add(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
         share.demand(slot)
-        self.lows[share.place, slot], self.highs[share.place, slot] = term.low, term.high
+        self.lows[share.lane, slot], self.highs[share.lane, slot] = term.low, term.high
         self.terms += 1
-        cells, sets = self._reached(term), self.reaching[share.place]
+        cells, sets = self._reached(term), self.reaching[share.lane]
         new = cells[~sets.take(cells, axis=0).any(axis=1)]
         word, bit = place_of(slot)
         sets[cells, word] |= bit
@@ -206,9 +208,9 @@ class RangeColumn(Column[Range]):
     def remove(self, share: RangeShare, slot: int, term: Range) -> None:
         """See `Column`."""
         share.release(slot)
-        self.lows[share.place, slot], self.highs[share.place, slot] = -math.inf, math.inf
+        self.lows[share.lane, slot], self.highs[share.lane, slot] = -math.inf, math.inf
         self.terms -= 1
-        cells, sets = self._reached(term), self.reaching[share.place]
+        cells, sets = self._reached(term), self.reaching[share.lane]
         word, bit = place_of(slot)
         sets[cells, word] ^= bit
         for cell in cells[~sets.take(cells, axis=0).any(axis=1)].tolist():
@@ -221,21 +223,21 @@ class RangeColumn(Column[Range]):
             new.demand(slot)
             old.release(slot)
         slots = words_of(moved)
-        self.reaching[new.place] = self.reaching[old.place] & slots
-        self.reaching[old.place] &= ~slots
+        self.reaching[new.lane] = self.reaching[old.lane] & slots
+        self.reaching[old.lane] &= ~slots
         flags = flags_of(slots)
         for bounds, nothing in ((self.lows, -math.inf), (self.highs, math.inf)):
-            bounds[new.place, flags] = bounds[old.place, flags]
-            bounds[old.place, flags] = nothing
+            bounds[new.lane, flags] = bounds[old.lane, flags]
+            bounds[old.lane, flags] = nothing
         for share in (old, new):
-            for cell, is_reached in enumerate(self.reaching[share.place].any(axis=1).tolist()):
+            for cell, is_reached in enumerate(self.reaching[share.lane].any(axis=1).tolist()):
                 self._set_reach(cell, share, is_reached)
 
     def drop(self, share: RangeShare) -> None:
         """See `Column`."""
         super().drop(share)
-        self.places[share.number] = _NOBODY
-        self._unused_places.append(share.place)
+        self.lanes[share.number] = _NOBODY
+        self._unused_lanes.append(share.lane)
 
     def likelihood(self, term: Range) -> float:
         """See `Column`."""
@@ -250,17 +252,17 @@ class RangeColumn(Column[Range]):
         return term.low if term.low > -math.inf else term.high
 
     def _new_share(self, number: int) -> RangeShare:
-        if not self._unused_places:
+        if not self._unused_lanes:
             there = len(self.reaching)
-            self._unused_places = list(range(2 * there - 1, there - 1, -1))
+            self._unused_lanes = list(range(2 * there - 1, there - 1, -1))
             self.reaching = grown(self.reaching, 2 * there)
             self.lows = grown(self.lows, 2 * there, -math.inf)
             self.highs = grown(self.highs, 2 * there, math.inf)
-        if number >= len(self.places):
-            self.places = grown(self.places, 2 * number, _NOBODY)
-        place = self._unused_places.pop()
-        self.places[number] = place
-        return RangeShare(number, place)
+        if number >= len(self.lanes):
+            self.lanes = grown(self.lanes, 2 * number, _NOBODY)
+        lane = self._unused_lanes.pop()
+        self.lanes[number] = lane
+        return RangeShare(number, lane)
 
     # ---- cells
 
@@ -324,7 +326,7 @@ class RangeColumn(Column[Range]):
             is_reached: list[bool] = np.any(self.reaching[:, cell], axis=1).tolist()
             for share in self.shares.values():
                 if reach & share.bit:
-                    self._set_reach(cell, share, is_reached[share.place])
+                    self._set_reach(cell, share, is_reached[share.lane])
         self._bounds.insert(index, bound)
         self._cells.insert(index + 1, upper)
         self._set_crowds(index, 1, [int((inside < bound).sum()), int((inside > bound).sum())])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -83,13 +83,15 @@ class Answers(ABC):
     """What a column says about the values of some records, each of which has a row.
 
     Attributes:
+        told: for each row, something that is equal where the same is said.
         reach: for each row, the blocks in which slots pass in spite of `Share.wanted`.
         is_exact: whether there is no need of `holds` and `held`.
     """
 
-    __slots__ = ("is_exact", "reach")
+    __slots__ = ("is_exact", "reach", "told")
 
-    def __init__(self, reach: list[int], *, is_exact: bool = True) -> None:
+    def __init__(self, told: Sequence[Hashable], reach: list[int], *, is_exact: bool = True) -> None:
+        self.told = told
         self.reach = reach
         self.is_exact = is_exact
 

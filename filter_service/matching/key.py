@@ -126,7 +126,7 @@ class KeyAnswers(Answers):
 
     def __init__(self, keys: list[Key]) -> None:
         """Takes the keys of the rows."""
-        super().__init__(list(map(_reach, keys)))
+        super().__init__(keys, list(map(_reach, keys)))
         self._keys = keys
 
     def narrowed(self, kept: Numbers) -> KeyAnswers:

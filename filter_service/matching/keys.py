@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
+from typing import cast
 
 from filter_service import values
 from filter_service.matching.columns import Answers, Column, Share
@@ -148,6 +149,9 @@ class TextColumn(KeyColumn):
         texts: Sequence[str | None]
         texts = scalars if types == {str} else list(map(values.text, scalars))  # type: ignore[assignment]
         keys = list(map(self._remembered.get, texts))
+        if None not in keys:
+            self._recalled += len(texts)
+            return KeyAnswers(cast(list[Key], keys))
         unknown = list({text: None for text, key in zip(texts, keys, strict=True) if key is None and text is not None})
         self._recalled += len(texts) - len(unknown)
         found: dict[str | None, Key] = dict(zip(unknown, map(together, self._search.find_all(unknown)), strict=True))

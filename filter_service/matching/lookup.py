@@ -5,7 +5,8 @@ Made by `rule_index` for some records, used once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import compress, pairwise, repeat
 from operator import and_, or_
@@ -21,7 +22,9 @@ from filter_service.matching.sets import SLOTS, Numbers, Sets, members_of, slots
 from filter_service.matching.shape import Asked, Plan, Shape
 
 _FEW_PAIRS = 12
-"""Pairs of a record and a block that are asked one by one: for so few, numpy takes longer."""
+"""Pairs of a group of records and a block that are asked one by one: for so few, numpy takes longer."""
+_FEW_GROUPS = 16
+"""Groups of records about which the same is said, from which on they are not looked for."""
 _MANY_PAIRS = 64
 """Pairs from which on it is worth while to leave some out,"""
 _MOSTLY = 0.75
@@ -55,17 +58,35 @@ class Lookup:
         """
         alive = self._look()
         concerned = reduce(or_, set(alive), 0)  # all of the blocks
+        if not concerned:
+            return
         for number in _numbers(concerned):
             if self._shape not in blocks[number].plans:
                 blocks[number].plan(self._shape)
-        pairs = sum(map(int.bit_count, alive))
-        if pairs <= _FEW_PAIRS:
-            self._match_few(blocks, alive, found)
-        elif pairs <= _MOST_PAIRS:
+        groups = self._groups()
+        if groups is not None and sum([alive[rows[0]].bit_count() for rows in groups]) <= _FEW_PAIRS:
+            self._match_few(blocks, alive, groups, found)
+        elif sum(map(int.bit_count, alive)) <= _MOST_PAIRS:
             self._match_many(blocks, alive, concerned, found)
         else:
             for some in _parts_of(concerned, max(1, _MOST_PAIRS // len(alive))):
                 self._match_many(blocks, [left & some for left in alive], some, found)
+
+    def _groups(self) -> Sequence[list[int]] | None:
+        """Rows together about which all columns say the same; None when there are many groups, or may be."""
+        if len(self._rows) == 1 or not self._is_exact():
+            return [[row] for row in range(len(self._rows))] if len(self._rows) <= _FEW_PAIRS else None
+        if not self._answers:
+            return [list(range(len(self._rows)))]
+        most = 1
+        for answers in self._answers:
+            most *= len(set(answers.told))
+            if most > _FEW_GROUPS:
+                return None
+        groups: defaultdict[tuple[Hashable, ...], list[int]] = defaultdict(list)
+        for row, told in enumerate(zip(*[answers.told for answers in self._answers], strict=True)):
+            groups[told].append(row)
+        return list(groups.values())
 
     def _look(self) -> list[int]:
         """Asks the columns about the records; those that no block can match are left out before the next column.
@@ -158,10 +179,16 @@ class Lookup:
             else:
                 del found[entry]
 
-    def _match_few(self, blocks: Sequence[Block], alive: list[int], found: Found[Any]) -> None:
-        for row, left in enumerate(alive):
-            place = int(self._rows[row])
-            for number in _numbers(left):
+    def _match_few(
+        self, blocks: Sequence[Block], alive: list[int], groups: Sequence[list[int]], found: Found[Any]
+    ) -> None:
+        """Asks for one row of each group."""
+        places = self._rows.tolist()
+        is_exact = self._is_exact()
+        matching: Found[Any] = defaultdict(list)
+        for rows in groups:
+            row = rows[0]
+            for number in _numbers(alive[row]):
                 block = blocks[number]
                 plan = block.plans[self._shape]
                 slots = plan.slots
@@ -171,10 +198,17 @@ class Lookup:
                         slots &= ~self._answers[column].missed(share, row)
                     if not slots:
                         break
-                for slot in slots_of(slots):
-                    entry = block.rules[slot]
-                    if self._holds(plan, row, slot) and entry.holds(self._documents[place]):
-                        found[entry].append(place)
+                for slot in slots_of(slots) if slots else ():
+                    if is_exact or self._holds(plan, row, slot):
+                        matching[block.rules[slot]] += [places[each] for each in rows]
+        for entry, some in matching.items():
+            some.sort()
+            held = [place for place in some if entry.holds(self._documents[place])] if entry.others else some
+            if held:
+                found[entry] = held
+
+    def _is_exact(self) -> bool:
+        return all([answers.is_exact for answers in self._answers])  # noqa: C419 - a list is quicker
 
     def _holds(self, plan: Plan, row: int, slot: int) -> bool:
         """Whether a slot of a block really passes for a row."""

@@ -85,8 +85,8 @@ class RangeAnswers(Answers):
 
     def __init__(self, column: RangeColumn, numbers: Sequence[float] | Floats, cells: Sequence[int] | Numbers) -> None:
         """Takes the numbers of the rows, NaN for what is none, and the cells that they are in."""
-        each = cells.tolist() if isinstance(cells, np.ndarray) else cells
-        super().__init__(list(map(column.reach.__getitem__, each)), is_exact=column.is_exact)
+        told = cells.tolist() if isinstance(cells, np.ndarray) else cells
+        super().__init__(told, list(map(column.reach.__getitem__, told)), is_exact=column.is_exact)
         self._column = column
         self._numbers = numbers
         self._cells = cells

@@ -305,6 +305,12 @@ class RangeColumn(Column[Range]):
             elif not self._make_room(self._crowds[index]):
                 return
 
+    def _begin(self, index: int) -> float:
+        """Where the cell at an index begins, or would behind the last one."""
+        if not index:
+            return -math.inf
+        return self._bounds[index - 1] if index <= len(self._bounds) else math.inf
+
     def _bounds_inside(self, cell: int, begin: float, end: float) -> Floats:
         """Numbers at which ranges begin or are over, between the ends of a cell."""
         flags = flags_of(self.reaching[:, cell])
@@ -313,10 +319,8 @@ class RangeColumn(Column[Range]):
 
     def _cut(self, index: int) -> None:
         """Makes two cells of one, in the middle of the bounds inside."""
-        begin = self._bounds[index - 1] if index else -math.inf
-        end = self._bounds[index] if index < len(self._bounds) else math.inf
         lower, upper = self._cells[index], self._new_cell()
-        inside = self._bounds_inside(lower, begin, end)
+        inside = self._bounds_inside(lower, self._begin(index), self._begin(index + 1))
         bound = float(np.sort(inside)[len(inside) // 2])
         slots = self.reaching[:, lower].copy()
         self.reaching[:, upper] = slots & sets_of(self.highs >= bound)
@@ -338,8 +342,7 @@ class RangeColumn(Column[Range]):
         if fewest > crowd / 2:
             return False
         index = pairs.index(fewest)
-        begin = self._bounds[index - 1] if index else -math.inf
-        end = self._bounds[index + 1] if index + 1 < len(self._bounds) else math.inf
+        begin, end = self._begin(index), self._begin(index + 2)
         lower, upper = self._cells[index : index + 2]
         self.reaching[:, lower] |= self.reaching[:, upper]
         self.reaching[:, upper] = 0

@@ -63,22 +63,13 @@ class System:
         with self.topic() as topic, Production(self.kafka.bootstrap, topic) as production:
             consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "warm-up"})
             consumer.assign([TopicPartition(topic, 0, 0)])
-            self._work(production, consumer, _WARM_UP_FULL_SPEED, 0)
+            _work(production, consumer, _WARM_UP_FULL_SPEED, 0)
             for _ in range(_MOST_WARM_UPS):
                 compiling = thread_cpu_seconds(broker, _COMPILER_THREAD)
-                self._work(production, consumer, _WARM_UP_RATE * _WARM_UP_SEC, _WARM_UP_RATE)
+                _work(production, consumer, _WARM_UP_RATE * _WARM_UP_SEC, _WARM_UP_RATE)
                 if thread_cpu_seconds(broker, _COMPILER_THREAD) - compiling < _QUIET * _WARM_UP_SEC:
                     break
             consumer.close()
-
-    def _work(self, production: Production, consumer: Consumer, records: int, rate: int) -> None:
-        """Writes and reads some records."""
-        production.prepare_pace(records, rate)
-        production.go()
-        read = 0
-        while read < records:
-            read += len(consumer.consume(min(records - read, 10_000), 0.1))
-        production.wait()
 
     def stop(self) -> None:
         """Stops both; the records are deleted."""
@@ -119,6 +110,16 @@ class System:
         """Process ids by name: everything that takes part, and `more`."""
         tiers = {name: service.process.pid for name, service in stack.services.items() if service.process.running}
         return {**tiers, "kafka": self.kafka.brokers[0].process.pid, **more}
+
+
+def _work(production: Production, consumer: Consumer, records: int, rate: int) -> None:
+    """Writes and reads some records."""
+    production.prepare_pace(records, rate)
+    production.go()
+    read = 0
+    while read < records:
+        read += len(consumer.consume(min(records - read, 10_000), 0.1))
+    production.wait()
 
 
 def target(topic: str, where: str = "", fields: str = "") -> str:

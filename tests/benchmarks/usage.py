@@ -12,20 +12,21 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def cpu_seconds(pid: int) -> float:
     """CPU time that a process has used so far, in user and kernel mode, all its threads."""
-    # The name, in brackets, may hold anything; utime and stime are the 14th and 15th field (proc_pid_stat(5)).
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SEC
+    return _named_cpu_seconds(Path(f"/proc/{pid}/stat"))[1]
 
 
 def thread_cpu_seconds(pid: int, name: str) -> float:
     """The same for those threads of a process whose names begin in some way (the kernel keeps 15 letters)."""
-    used = 0
-    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
-        head, _, tail = path.read_text().rpartition(")")
-        if head.partition("(")[2].startswith(name):
-            fields = tail.split()
-            used += int(fields[11]) + int(fields[12])
-    return used / _TICKS_PER_SEC
+    threads = map(_named_cpu_seconds, Path(f"/proc/{pid}/task").glob("*/stat"))
+    return sum([seconds for thread, seconds in threads if thread.startswith(name)])
+
+
+def _named_cpu_seconds(stat: Path) -> tuple[str, float]:
+    """Name of a process or thread, and its CPU time."""
+    # The name, in brackets, may hold anything; utime and stime are the 14th and 15th field (proc_pid_stat(5)).
+    head, _, tail = stat.read_text().rpartition(")")
+    fields = tail.split()
+    return head.partition("(")[2], (int(fields[11]) + int(fields[12])) / _TICKS_PER_SEC
 
 
 def resident_bytes(pid: int) -> int:

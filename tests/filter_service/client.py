@@ -198,6 +198,7 @@ class SessionClient:
     Attributes:
         followers: by number, from `opened` on.
         opens, rejections, closes: answers by number, the latest of each.
+        noted: numbers that have been told a position since they were opened: their reader serves them by then.
         kafka_available: every status but those that repeat the one before, in order.
         signs_of_life: how often a status has come.
         drains: every `draining`.
@@ -221,6 +222,7 @@ class SessionClient:
         self.partition_counts: dict[int, int] = {}
         self.complete: set[int] = set()
         self.gaps: list[pb.Gap] = []
+        self.noted: set[int] = set()
         self.gone: set[int] = set()
         """Numbers whose records are no longer looked at."""
         self._call = call
@@ -255,6 +257,10 @@ class SessionClient:
         await self.until(lambda: number in self.opens or number in self.rejections)
         assert number in self.opens, self.rejections[number]
         return self.opens[number]
+
+    async def served(self, *numbers: int) -> None:
+        """Wait until the reader serves subscriptions. Until then, what is written may reach each by itself."""
+        await self.until(lambda: self.noted.issuperset(numbers))
 
     async def refused(self, number: int, wanted: pb.Subscription) -> pb.Rejection:
         """Try to open a subscription that is rejected."""
@@ -326,6 +332,7 @@ class SessionClient:
             case "opened":
                 number = message.opened.subscription_id
                 self.gone.discard(number)
+                self.noted.discard(number)
                 self.opens[number] = message.opened
                 self.followers[number] = Follower()
                 self.followers[number].opened(message.opened)
@@ -344,6 +351,7 @@ class SessionClient:
                 self.drains.append(message.draining)
             case "progress":
                 assert message.progress.subscription_ids
+                self.noted.update(message.progress.subscription_ids)
                 for number in message.progress.subscription_ids:
                     if number not in self.gone:
                         self.followers[number].move(message.progress.partition, message.progress.next_offset)

@@ -26,6 +26,7 @@ async def test_a_value_that_several_take_is_sent_once(
         await session.open(4, topic, fields="n")
         await session.open(5, topic, where="n=gte:5;", fields="n")
         await session.open(6, topic, where="n=lt:0;")
+        await session.served(1, 2, 3, 4, 5, 6)
         values = [b'{"n":%d,"m":0}' % number for number in range(10)]
         records.write_all(topic, values)
         cut = numbered(0, 10)

@@ -5,14 +5,18 @@ What lies behind a subscription's stop is cut off here, and `reached` says of wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import TypeVar
 
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
 from filter_service.limit import Limit
-from filter_service.outbox import Batch, Missing, PositionNote, TopicNote
+from filter_service.outbox import Batch, Delivery, Missing, PositionNote, TopicNote
 from filter_service.subscription import Subscription
 from filter_service.subscriptions import Accepted
+
+T = TypeVar("T")
 
 Told = Batch | PositionNote | Missing | TopicNote
 """Items that become one message."""
@@ -37,14 +41,14 @@ def for_session(item: Told) -> pb.SessionResponse | None:
     What is still on its way for a closed subscription is left out: its number may have been given to another.
     """
     if isinstance(item, Batch):
-        deliveries = [(taker.id, indexes) for taker, indexes in _cut(item) if not taker.closed]
-        if not deliveries:
+        batch = _wanted(item)
+        if not batch.deliveries:
             return None
         response = pb.SessionResponse()
         records = response.records
-        _fill(records.batch, item, item.next_offset)
-        for number, indexes in deliveries:
-            records.deliveries.add(subscription_id=number, indexes=indexes)
+        _fill(records.batch, batch, batch.next_offset)
+        for subscription, indexes in batch.deliveries:
+            records.deliveries.add(subscription_id=subscription.id, indexes=indexes)
         return response
     if isinstance(item, Missing):
         if item.subscription.closed:
@@ -66,7 +70,7 @@ def for_subscriber(item: Told, limit: Limit | None) -> pb.SubscribeResponse:
             return _subscribe_response(item, item.next_offset)
         kept = limit.cut(item.partition, item.offsets, None)
         if kept is not None:
-            item = _first(item, len(kept))
+            item = _only(item, kept, item.deliveries)
         position = limit.position(item.partition, item.next_offset)
         return _subscribe_response(item, position) if item.values else _subscribe_progress(item.partition, position)
     if isinstance(item, PositionNote):
@@ -95,23 +99,45 @@ def reached(item: Told) -> list[Subscription]:
     return complete
 
 
-def _cut(batch: Batch) -> Iterator[tuple[Subscription, Sequence[int] | None]]:
-    """The deliveries of a batch without what lies behind a stop."""
-    for subscription, indexes in batch.deliveries:
-        limit = subscription.limit
-        kept = indexes if limit is None else limit.cut(batch.partition, batch.offsets, indexes)
-        if kept is None or len(kept):
-            yield subscription, kept
+def _wanted(batch: Batch) -> Batch:
+    """The batch without what lies behind a stop, or is for nobody but closed subscriptions."""
+    deliveries = [delivery for delivery in map(_cut, repeat(batch), batch.deliveries) if delivery is not None]
+    if deliveries == batch.deliveries:
+        return batch
+    taken = sorted(set().union(*(range(len(batch.values)) if each is None else each for _, each in deliveries)))
+    index_of = {index: new for new, index in enumerate(taken)}
+    moved: list[Delivery] = [
+        (subscription, None if indexes is None else [index_of[index] for index in indexes])
+        for subscription, indexes in deliveries
+    ]
+    return _only(batch, taken, moved)
 
 
-def _first(batch: Batch, count: int) -> Batch:
+def _cut(batch: Batch, delivery: Delivery) -> Delivery | None:
+    """A delivery of the batch up to its subscription's stop; None: nothing is left of it."""
+    subscription, indexes = delivery
+    if subscription.closed:
+        return None
+    limit = subscription.limit
+    kept = None if limit is None else limit.cut(batch.partition, batch.offsets, indexes)
+    if kept is None:
+        return delivery
+    return (subscription, kept) if kept else None
+
+
+def _only(batch: Batch, indexes: Sequence[int], deliveries: list[Delivery]) -> Batch:
+    """A batch of some of the values."""
+
+    def picked(column: list[T]) -> list[T]:
+        return [column[index] for index in indexes]
+
     return Batch(
         batch.partition,
-        batch.offsets[:count],
-        batch.timestamps[:count],
-        batch.values[:count],
-        None if batch.metadata is None else batch.metadata[:count],
-        batch.deliveries,
+        picked(batch.offsets),
+        picked(batch.timestamps),
+        picked(batch.values),
+        None if batch.metadata is None else picked(batch.metadata),
+        deliveries,
         batch.next_offset,
         batch.size,
     )

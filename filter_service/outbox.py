@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +18,9 @@ from filter_service import metrics
 
 if TYPE_CHECKING:
     from filter_service.subscription import Subscription
+
+Delivery = tuple["Subscription", Sequence[int] | None]
+"""A subscription, and the indexes of the values of a batch that it takes, increasing; None: all."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,7 +44,7 @@ class Batch:
         partition: partition number.
         offsets, timestamps, values: one entry per distinct value; `timestamps` in ms since the epoch, -1 for none.
         metadata: one entry per value, or None when no subscription asked for it.
-        deliveries: (subscription, indexes into the columns), None for all indexes.
+        deliveries: which values each subscription takes.
         next_offset: position of the listed subscriptions behind this batch.
         size: bytes of all values, keys and headers, and of the indexes.
     """
@@ -54,7 +57,7 @@ class Batch:
     timestamps: list[int]
     values: list[bytes]
     metadata: list[Metadata] | None
-    deliveries: list[tuple[Subscription, list[int] | None]]
+    deliveries: list[Delivery]
     next_offset: int
     size: int
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from filter_service.outbox import Batch
-from filter_service.subscription import Subscription
+from filter_service.outbox import Batch, Delivery
 
 PIECE_BYTES = 2 * 1024 * 1024
 """Where a batch is cut: half of what gRPC clients take unless they are told otherwise. A single value may be larger."""
@@ -58,7 +57,7 @@ def _weights(batch: Batch) -> list[int]:
 
 
 def _piece(batch: Batch, begin: int, end: int) -> Batch:
-    deliveries: list[tuple[Subscription, list[int] | None]] = []
+    deliveries: list[Delivery] = []
     for subscription, indexes in batch.deliveries:
         if indexes is None:
             deliveries.append((subscription, None))

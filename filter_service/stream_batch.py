@@ -13,7 +13,7 @@ import structlog
 
 from filter_service import metrics
 from filter_service.matching import RuleEntry
-from filter_service.outbox import Batch, Metadata, Outbox
+from filter_service.outbox import Batch, Delivery, Metadata, Outbox
 from filter_service.projection import Projection
 from filter_service.record import Record
 from filter_service.subscription import Subscription
@@ -167,9 +167,6 @@ class Matched:
         return [Metadata(message.key(), tuple(message.headers() or ())) for message in messages]
 
 
-_Delivery = tuple[Subscription, list[int] | None]
-"""A subscription, and which values of the batch it takes; None: all."""
-
 _Taker = tuple[Member, list[int]]
 """A subscription, and the places of the records it takes."""
 
@@ -224,7 +221,7 @@ class Stream:
         matched: Matched,
         places: list[int],
         values: list[bytes],
-        deliveries: list[_Delivery],
+        deliveries: list[Delivery],
         partition: int,
         next_offset: int,
     ) -> Batch:
@@ -243,7 +240,7 @@ def _union(places: list[list[int]]) -> list[int]:
     return sorted(set().union(*places))
 
 
-def _deliveries(members: Iterable[_Taker], kept: list[int], indexes: dict[int, int] | None) -> list[_Delivery]:
+def _deliveries(members: Iterable[_Taker], kept: list[int], indexes: dict[int, int] | None) -> list[Delivery]:
     """Which values of the batch each subscription takes; those that take none are left out.
 
     Args:
@@ -251,7 +248,7 @@ def _deliveries(members: Iterable[_Taker], kept: list[int], indexes: dict[int, i
         kept: the places at which there is something to send.
         indexes: place -> index into the batch's values; None: these places are all that the batch has, in order.
     """
-    deliveries: list[_Delivery] = []
+    deliveries: list[Delivery] = []
     is_alone = indexes is None
     is_dense = is_alone and bool(kept) and kept[-1] == len(kept) - 1  # a place is an index
     for member, taken in members:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hypothesis import strategies as st
+
 from filter_service.language import compile_fields, compile_where
-from filter_service.outbox import Batch, Outbox, PositionNote
+from filter_service.outbox import Batch, Delivery, Metadata, Outbox, PositionNote
 from filter_service.projection import Projection
 from filter_service.subscription import Subscription
 
@@ -85,3 +87,35 @@ def notes(of: Outbox) -> list[tuple[list[int], int, int]]:
         for item in of.take()
         if isinstance(item, PositionNote)
     ]
+
+
+@st.composite
+def any_batches(draw: st.DrawFn, subscriptions: Sequence[Subscription]) -> Batch:
+    """Batches as `TopicReader` makes them: a record may have several values, and a subscription takes one of them."""
+    everybody = range(len(subscriptions))
+    offsets: list[int] = []
+    values: list[bytes] = []
+    takes: dict[int, list[int]] = {}
+    offset = 0
+    for _ in range(draw(st.integers(1, 6))):
+        offset += draw(st.integers(1, 3))
+        owners = draw(st.lists(st.lists(st.sampled_from(everybody), min_size=1), min_size=1, max_size=4))
+        free = set(everybody)
+        for wanted in owners:
+            takers = free & set(wanted)
+            if not takers:
+                continue
+            free -= takers
+            for taker in takers:
+                takes.setdefault(taker, []).append(len(values))
+            offsets.append(offset)
+            values.append(b"%d" % len(values) + b"x" * draw(st.integers(0, 200)))
+    metadata = None
+    if draw(st.booleans()):
+        metadata = [Metadata(b"k" * draw(st.integers(0, 50)), (("h", None),)) for _ in values]
+    deliveries: list[Delivery] = [
+        (subscriptions[taker], None if len(indexes) == len(values) else indexes) for taker, indexes in takes.items()
+    ]
+    timestamps = [1_000 + each for each in offsets]
+    size = sum(map(len, values)) + sum(each.size for each in metadata or ())
+    return Batch(3, offsets, timestamps, values, metadata, deliveries, offset + 1 + draw(st.integers(0, 2)), size)

@@ -9,8 +9,7 @@ from tests.filter_service.test_subscribe import numbered
 from tests.kafka.records import RecordWriter
 
 READ = "kafka_ws_filter_records_read_total"
-READERS = 2
-FEW_READERS = {"KAFKA_WS_FILTER_REPLAY_BYTES": "0", "KAFKA_WS_FILTER_CATCH_UP_READERS": str(READERS)}
+FEW_READERS = {"KAFKA_WS_FILTER_CATCH_UP_READERS": "2"}
 
 
 async def test_laggards_share_a_pass(

@@ -3,44 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filter_service.outbox import Batch, Metadata
+from filter_service.outbox import Batch, Delivery
 from filter_service.pieces import VALUE_OVERHEAD, pieces
 from filter_service.subscription import Subscription
-from tests.filter_service.made import delivered, outbox, subscription
+from tests.filter_service.made import any_batches, delivered, outbox, subscription
 
 OUT = outbox()
 SUBSCRIPTIONS: list[Subscription] = [subscription(number, OUT) for number in range(4)]
-
-
-@st.composite
-def any_batches(draw: st.DrawFn) -> Batch:
-    """Batches as `TopicReader` makes them: a record may have several values, and a subscription takes one of them."""
-    offsets: list[int] = []
-    values: list[bytes] = []
-    takes: dict[int, list[int]] = {}
-    offset = 0
-    for _ in range(draw(st.integers(1, 6))):
-        offset += draw(st.integers(1, 3))
-        owners = draw(st.lists(st.lists(st.sampled_from(range(4)), min_size=1), min_size=1, max_size=4))
-        free = {0, 1, 2, 3}
-        for wanted in owners:
-            takers = free & set(wanted)
-            if not takers:
-                continue
-            free -= takers
-            for taker in takers:
-                takes.setdefault(taker, []).append(len(values))
-            offsets.append(offset)
-            values.append(b"%d" % len(values) + b"x" * draw(st.integers(0, 200)))
-    metadata = None
-    if draw(st.booleans()):
-        metadata = [Metadata(b"k" * draw(st.integers(0, 50)), (("h", None),)) for _ in values]
-    deliveries: list[tuple[Subscription, list[int] | None]] = [
-        (SUBSCRIPTIONS[taker], None if len(indexes) == len(values) else indexes) for taker, indexes in takes.items()
-    ]
-    timestamps = [1_000 + each for each in offsets]
-    size = sum(map(len, values)) + sum(each.size for each in metadata or ())
-    return Batch(3, offsets, timestamps, values, metadata, deliveries, offset + 1 + draw(st.integers(0, 2)), size)
 
 
 def weight(of: Batch) -> int:
@@ -48,7 +17,7 @@ def weight(of: Batch) -> int:
     return sum(VALUE_OVERHEAD + len(value) for value in of.values) + sum(each.size for each in of.metadata or ())
 
 
-@given(any_batches(), st.integers(1, 700))
+@given(any_batches(SUBSCRIPTIONS), st.integers(1, 700))
 def test_pieces_are_the_batch(batch: Batch, most_bytes: int) -> None:
     """Columns are kept, everybody gets the same, and a position is behind all that its subscription has got so far
     and before all that it gets later."""
@@ -79,7 +48,7 @@ def test_many_subscriptions_are_cut_too() -> None:
     """What weighs can be the lists of who takes which, not the values."""
     count = 1_000
     everybody = [subscription(number, OUT) for number in range(500)]
-    deliveries: list[tuple[Subscription, list[int] | None]] = [(each, list(range(1, count))) for each in everybody]
+    deliveries: list[Delivery] = [(each, list(range(1, count))) for each in everybody]
     size = 8 * 500 * count
     batch = Batch(0, list(range(count)), [0] * count, [b"{}"] * count, None, deliveries, count, size)
     found = list(pieces(batch))

@@ -68,22 +68,23 @@ class LiveReader(Reader):
         self._newest: dict[Partition, _Newest] = {}
         self._to_replay: dict[Partition, list[tuple[Subscription, int]]] = {}
 
-    def settle(self) -> bool:
+    def settle(self) -> None:
         """Serves the newest records to those who came a little behind: to many of a round in one pass."""
         to_replay, self._to_replay = self._to_replay, {}
         for (topic, partition), everybody in to_replay.items():
             laggards, later = everybody[:REPLAYED_AT_A_TIME], everybody[REPLAYED_AT_A_TIME:]
+            self.unsettled -= len(laggards)
             if later:
                 self._to_replay[topic, partition] = later
             # Others may have left meanwhile, and the partition with them.
             behind = [(s, at) for s, at in laggards if not s.is_over and not self._place(s, partition, at, None)]
             if behind:
                 self._replay(self._topics[topic], partition, behind)
-        return bool(self._to_replay)
 
     def _attach(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> None:
         if not self._place(subscription, partition, start, begin):
             self._to_replay.setdefault((subscription.topic, partition), []).append((subscription, start))
+            self.unsettled += 1
 
     def _place(self, subscription: Subscription, partition: int, start: int, begin: int | None) -> bool:
         """Finds a place for a subscription; False when it is here, but only after a replay of the newest records."""

@@ -53,6 +53,8 @@ class Reader(ABC):
         self._topics: dict[str, TopicReader] = {}
         self.positions: dict[Partition, int] = {}
         """Next offset of every partition being read; may be looked at from any thread."""
+        self.unsettled = 0
+        """How often `settle` has yet to serve somebody; may be looked at from any thread."""
 
     # ---- subscriptions
 
@@ -79,13 +81,8 @@ class Reader(ABC):
             for partition in reader.detach_all(subscription):
                 self._release(reader, partition)
 
-    def settle(self) -> bool:
-        """To be called after a round of `attach` and `forget`, before anything is read.
-
-        Returns:
-            Whether there is more to do, after the next batch.
-        """
-        return False
+    def settle(self) -> None:  # noqa: B027 (not every reader has to)
+        """To be called after a round of `attach` and `forget`, before anything is read; may leave some `unsettled`."""
 
     # ---- what Kafka delivers
 

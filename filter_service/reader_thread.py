@@ -73,7 +73,6 @@ class ReaderThread(Generic[R]):
             lambda: open_consumer(properties, **overrides), lambda: self.reader.positions, f"{name}-metadata"
         )
         self._stopping = False
-        self._is_unsettled = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.reader = make_reader(self._partitions)
 
@@ -94,6 +93,11 @@ class ReaderThread(Generic[R]):
         """Has `command` run on the thread, between two batches. Any thread."""
         self._commands.put(command)
 
+    @property
+    def backlog(self) -> int:
+        """How much is asked of the reader that it has not done yet. Any thread."""
+        return self._commands.qsize() + self.reader.unsettled
+
     # ---- on the thread
 
     def _run(self) -> None:
@@ -111,7 +115,7 @@ class ReaderThread(Generic[R]):
 
     def _execute_commands(self) -> None:
         """Runs what is queued, for a while; waits for something to do when nothing is read."""
-        command = self._next_command(block=not self.reader.positions and not self._is_unsettled)
+        command = self._next_command(block=not self.reader.positions and not self.reader.unsettled)
         until = time.monotonic() + COMMANDS_SEC
         while command is not None:
             try:
@@ -120,7 +124,7 @@ class ReaderThread(Generic[R]):
                 log.exception("command failed", reader=self.reader.name)
             is_over = self._stopping or time.monotonic() >= until
             command = None if is_over else self._next_command(block=False)
-        self._is_unsettled = self.reader.settle()
+        self.reader.settle()
 
     def _next_command(self, *, block: bool) -> Command | None:
         try:

@@ -77,6 +77,11 @@ class Readers:
         for thread in self._threads():
             thread.command(partial(thread.reader.forget, subscription))
 
+    @property
+    def backlog(self) -> int:
+        """How often somebody waits to be served by the live reader, or to be forgotten."""
+        return self._live.backlog
+
     def _behind(self, subscription: Subscription, partition: int, start: int) -> None:
         self._pool.attach(subscription, partition, start)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from filter_service import metrics
+from filter_service.backpressure import Backpressure
 from filter_service.config import FilterSettings
 from filter_service.errors import (
     DrainingError,
@@ -28,6 +29,9 @@ from filter_service.readers import Readers
 from filter_service.requests import PartitionSelection, Request
 from filter_service.subscription import Subscription
 from filter_service.topic_catalog import TopicCatalog
+
+BACKLOG = 50
+"""How often the live reader may be asked to serve somebody before it has: two groups of `REPLAYED_AT_A_TIME`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class Subscriptions:
         )
         self._budget = QueryBudget(settings.filter_max_query_total)
         self._of_topic: dict[str, dict[Subscription, PartitionSelection]] = {}
+        self._backpressure = Backpressure(lambda: self._readers.backlog, BACKLOG)
         self.draining = False
         self.kafka_available = True
 
@@ -253,6 +258,7 @@ class Subscriptions:
                 count = await self.catalog.look_again(topic)
             await self._check_topic(request)
             found = await resolve(self._lookups, request, count)
+            await self._backpressure.room()
             if not topic_id or self.catalog.id(topic) == topic_id:
                 return self.catalog.id(topic), count, found
             # It was created again meanwhile.

@@ -123,13 +123,12 @@ class Thread:
         self.consumer = consumer
         self.reader = reader
         self.commands: deque[Callable[[], None]] = deque()
-        self.is_unsettled = False
 
     def run_commands(self, count: int | None = None) -> None:
         """Run some of the commands, or all that are there now."""
         for _ in range(len(self.commands) if count is None else min(count, len(self.commands))):
             self.commands.popleft()()
-        self.is_unsettled = self.reader.settle()
+        self.reader.settle()
 
     def consume(self, most: int) -> None:
         """Read a batch."""
@@ -314,7 +313,7 @@ class World:
         for _ in range(2_000):
             busy = False
             for thread in self.threads:
-                busy |= bool(thread.commands) or thread.consumer.has_something or thread.is_unsettled
+                busy |= bool(thread.commands) or thread.consumer.has_something or bool(thread.reader.unsettled)
                 thread.run_commands()
                 thread.consume(3)
             for stream in self.streams:
@@ -343,4 +342,5 @@ class World:
         assert self.open == {}
         for thread in self.threads:
             assert thread.consumer.assigned == thread.reader.positions == {}
+            assert thread.reader.unsettled == 0
         assert not any(self.pool.is_waited_for(key) for key in self.logs)

@@ -245,7 +245,7 @@ class Subscriptions:
                 self._readers.attach(parked.subscription, parked.partition, parked.position)
 
     async def _resolve(self, request: Request) -> tuple[bytes, int, Range]:
-        """The topic's id, its number of partitions, and the offsets that are asked for in it.
+        """The topic's id, its number of partitions, and the offsets that are asked for in it, once there is room.
 
         Raises:
             FilterError: see `errors`.
@@ -258,6 +258,7 @@ class Subscriptions:
                 count = await self.catalog.look_again(topic)
             await self._check_topic(request)
             found = await resolve(self._lookups, request, count)
+            # Nothing is waited for from here on until the reader has been asked.
             await self._backpressure.room()
             if not topic_id or self.catalog.id(topic) == topic_id:
                 return self.catalog.id(topic), count, found

@@ -167,7 +167,7 @@ class Matched:
         return [Metadata(message.key(), tuple(message.headers() or ())) for message in messages]
 
 
-_Taker = tuple[Member, list[int]]
+Taker = tuple[Member, list[int]]
 """A subscription, and the places of the records it takes."""
 
 
@@ -182,14 +182,14 @@ class Stream:
         self.members: dict[Subscription, Member] = {}
         self.metadata_users = 0
 
-    def batch(self, matched: Matched, takers: Iterable[_Taker], partition: int, next_offset: int) -> Batch | None:
+    def batch(self, matched: Matched, takers: Iterable[Taker], partition: int, next_offset: int) -> Batch | None:
         """What this stream gets; None when the projections leave nothing.
 
         Args:
             takers: subscriptions of this stream, and the places of what each takes.
             next_offset: the position behind the batch.
         """
-        by_outlet: dict[Outlet, list[_Taker]] = {}
+        by_outlet: dict[Outlet, list[Taker]] = {}
         for taker in takers:
             by_outlet.setdefault(taker[0].outlet, []).append(taker)
         parts = [
@@ -240,7 +240,7 @@ def _union(places: list[list[int]]) -> list[int]:
     return sorted(set().union(*places))
 
 
-def _deliveries(members: Iterable[_Taker], kept: list[int], indexes: dict[int, int] | None) -> list[Delivery]:
+def _deliveries(members: Iterable[Taker], kept: list[int], indexes: dict[int, int] | None) -> list[Delivery]:
     """Which values of the batch each subscription takes; those that take none are left out.
 
     Args:

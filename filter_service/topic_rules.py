@@ -7,7 +7,7 @@ streams. Knows neither offsets that have been reached nor outboxes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import structlog
 
@@ -65,29 +65,38 @@ class TopicRules:
             if not projector.users:
                 del self._projectors[projection]
 
-    def match(self, partition: int, messages: Sequence[KafkaRecord]) -> Matched:
-        """Parses records, finds out which rules match them, and cuts them; what was cut is kept until `forget`."""
+    def match(
+        self, partition: int, messages: Sequence[KafkaRecord], takers: Container[Member] | None = None
+    ) -> Matched:
+        """Parses records, finds out which rules match them, and cuts them; what was cut is kept until `forget`.
+
+        Args:
+            takers: those for whom records are cut; None for everybody.
+        """
         matched = Matched(messages)
         for begin in range(0, len(messages), SLICE):
             part = messages[begin : begin + SLICE]
             try:
-                self._match(begin, part, matched)
+                self._match(begin, part, matched, takers)
             except Exception:
                 # Some record is poisonous, and must not stop the others (promise 5).
                 for place, message in enumerate(part, begin):
                     try:
-                        self._match(place, (message,), matched)
+                        self._match(place, (message,), matched, takers)
                     except Exception:
                         metrics.RECORDS_FAILED.inc()
                         log.exception("record failed", topic=self._topic, partition=partition, offset=message.offset())
         return matched
 
-    def _match(self, begin: int, messages: Sequence[KafkaRecord], matched: Matched) -> None:
+    def _match(
+        self, begin: int, messages: Sequence[KafkaRecord], matched: Matched, takers: Container[Member] | None
+    ) -> None:
         """Matches and cuts some records of a batch.
 
         Args:
             begin: place of the first one.
             matched: takes what is found.
+            takers: see `match`.
         """
         texts: list[bytes] = [message.value() for message in messages]  # type: ignore[misc]  # None is refused below
         places: Sequence[int] = range(begin, begin + len(messages))
@@ -100,7 +109,7 @@ class TopicRules:
             texts = [record.text for _, record in parsed]
         found = self._index.match_all(documents)
         if self._projectors:
-            self._cut(found, places, texts, documents)
+            self._cut(found, places, texts, documents, takers)
         self._reader.learn(documents)
         matched.add(found, places, texts)
 
@@ -110,11 +119,13 @@ class TopicRules:
         places: Sequence[int],
         texts: Sequence[bytes],
         documents: Sequence[Document],
+        takers: Container[Member] | None,
     ) -> None:
         """Cuts records for those who want it: now, while they are in the processor's cache."""
         records: dict[int, Record] = {}
         for entry, rows in found.items():
-            for projector in {member.outlet.projector for member in entry.members}:
+            members = entry.members
+            for projector in {member.outlet.projector for member in members if takers is None or member in takers}:
                 if projector is not None:
                     for row in rows:
                         record = records.get(row)

@@ -196,11 +196,11 @@ class RangeColumn(Column[Range]):
         self.lows[share.lane, slot], self.highs[share.lane, slot] = term.low, term.high
         self.terms += 1
         cells, sets = self._reached(term), self.reaching[share.lane]
-        new = cells[~sets.take(cells, axis=0).any(axis=1)]
         word, bit = place_of(slot)
-        sets[cells, word] |= bit
-        for cell in new.tolist():
+        before = sets[cells, word]
+        for cell in _without_slots(sets, cells[before == 0]):
             self.reach[cell] |= share.bit
+        sets[cells, word] = before | bit
         self._count(term, 1)
         self._relieve(term.low)
         self._relieve(term.above)
@@ -212,8 +212,9 @@ class RangeColumn(Column[Range]):
         self.terms -= 1
         cells, sets = self._reached(term), self.reaching[share.lane]
         word, bit = place_of(slot)
-        sets[cells, word] ^= bit
-        for cell in cells[~sets.take(cells, axis=0).any(axis=1)].tolist():
+        after = sets[cells, word] ^ bit
+        sets[cells, word] = after
+        for cell in _without_slots(sets, cells[after == 0]):
             self.reach[cell] ^= share.bit
         self._count(term, -1)
 
@@ -373,6 +374,12 @@ class RangeColumn(Column[Range]):
             self.reach += [0] * room
             self.reaching = np.concatenate((self.reaching, np.zeros_like(self.reaching)), axis=1)
         return self._unused_cells.pop()
+
+
+def _without_slots(sets: Sets, cells: Numbers) -> list[int]:
+    """Those of some cells whose set is empty."""
+    empty: list[int] = cells[~sets.take(cells, axis=0).any(axis=1)].tolist()
+    return empty
 
 
 def _numbers(scalars: Sequence[object], types: set[type]) -> Floats:

@@ -11,8 +11,8 @@ from filter_service import live_reader, topic_reader
 from tests.filter_service.made import TOPIC
 from tests.filter_service.world import QUERIES, World
 
-SMALL = 60
-"""Bytes of a chunk: two or three records."""
+CHUNKS = [60, 500]
+"""Bytes of a chunk: two or three records, or all that are served again at a time."""
 
 few = st.integers(1, 6)
 which = st.integers(0, 1_000)
@@ -25,14 +25,17 @@ class Readers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._chunk_bytes = topic_reader.CHUNK_BYTES
-        topic_reader.CHUNK_BYTES = SMALL
         self._replayed_at_a_time = live_reader.REPLAYED_AT_A_TIME
         live_reader.REPLAYED_AT_A_TIME = 2
 
     @initialize(
-        partitions=st.integers(1, 2), catch_up_readers=st.integers(1, 2), replayed=st.sampled_from([0, 900, 3_000])
+        partitions=st.integers(1, 2),
+        catch_up_readers=st.integers(1, 2),
+        replayed=st.sampled_from([0, 900, 3_000]),
+        chunk=st.sampled_from(CHUNKS),
     )
-    def begin(self, partitions: int, catch_up_readers: int, replayed: int) -> None:
+    def begin(self, partitions: int, catch_up_readers: int, replayed: int, chunk: int) -> None:
+        topic_reader.CHUNK_BYTES = chunk
         self.world = World(partitions, catch_up_readers, [300, 900, 100_000], replayed)
         self.partitions = partitions
 

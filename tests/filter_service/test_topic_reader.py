@@ -321,6 +321,12 @@ def test_a_position_that_found_the_stream_full() -> None:
     assert notes(out) == []
 
 
+@pytest.fixture(params=[0, topic_reader.FEW_RECORDS], ids=["own index", "index of all"])
+def _either_index(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_reader, "FEW_RECORDS", request.param)
+
+
+@pytest.mark.usefixtures("_either_index")
 def test_a_replay() -> None:
     """Those who are behind get what they missed in one pass, once, and are level then; others get nothing twice."""
     topic, out = reader(0), outbox()
@@ -336,6 +342,55 @@ def test_a_replay() -> None:
     assert got == {2: [1, 3, 4], 3: [3, 4]}
     topic.read(0, numbers(7))
     assert set(values(out)) == {1, 2, 3, 4}
+
+
+@pytest.mark.usefixtures("_either_index")
+def test_a_replay_cuts_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each for its projection, and only for those who are behind."""
+    applied: list[tuple[str, bytes]] = []
+    apply = Projection.apply
+
+    def noted(projection: Projection, record: Record) -> bytes | None:
+        applied.append((repr(projection), record.text))
+        return apply(projection, record)
+
+    topic, out = reader(0), outbox()
+    topic.attach(subscription(1, out, fields="m"), 0, 0)
+    records = numbers(0, 1, 2)
+    topic.read(0, records)
+    monkeypatch.setattr(Projection, "apply", noted)
+    behind = [
+        (subscription(2, out, where="n=gte:1;", fields="n"), 0),
+        (subscription(3, out, fields="n"), 2),
+        (subscription(4, out), 1),
+    ]
+    topic.replay(0, behind, records)
+    got = {number: [(offset, value) for _, offset, value in rows] for number, rows in delivered(batches(out)).items()}
+    cut = [(1, b'{"n":1}'), (2, b'{"n":2}')]
+    assert got == {2: cut, 3: cut[1:], 4: cut}
+    assert len(applied) == len(set(applied))
+    assert {projection for projection, _ in applied} == {"Projection('n')"}
+
+
+@pytest.mark.usefixtures("_either_index")
+def test_a_replay_that_finds_a_stream_full() -> None:
+    """Who has no room is told where it stands, and is not in the way of the others, nor left in the index."""
+    topic, full, other = reader(0), outbox(limit=0), outbox()
+    records = numbers(0, 1, 2, 3)
+    topic.attach(subscription(9, other), 0, 0)
+    topic.read(0, records)
+    batches(other)
+    slow, slower, quick = subscription(1, full), subscription(2, full, where="n=gte:3;"), subscription(3, other)
+    parked = topic.replay(0, [(slow, 1), (slower, 2), (quick, 3)], records)
+    told = {each.subscription: each.position for each in parked}
+    assert told[slow] == 1
+    assert told[slower] in (2, 3)  # it takes nothing of 2
+    assert len(parked) == 2
+    assert {number: [row[1] for row in rows] for number, rows in delivered(batches(other)).items()} == {3: [3]}
+    assert topic.takes_part(0)[1:] == [quick]
+    assert topic.detach_all(slow) == []
+    topic.read(0, numbers(4))
+    assert set(values(other)) == {9, 3}
 
 
 def test_a_replay_into_a_full_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,6 +281,6 @@ class Connection:
         source = shared or private
         if source is None:
             return 0
-        given = self._position.next_offsets if private is None else private.fan_out.given.next_offsets
+        given = self._position.next_offsets if private is None else private.fan_out.given_to(self)
         received = list(source.position.next_offsets.items())
         return sum(max(0, offset - given.get(partition, 0)) for partition, offset in received)

@@ -6,7 +6,9 @@ of a delivery falls as load rises, and a turn never falls behind by its own faul
 """
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import structlog
@@ -16,15 +18,19 @@ from edge.position import Position
 
 _log = structlog.get_logger(__name__)
 
-_SLICE = 256
-"""Socket writes after which the event loop gets a turn; a write of more than 8 KiB counts for several."""
+_ROW = 128
+"""Sockets that are given the same at the same time."""
+
+_SLICE = 32
+"""Socket writes after which the event loop gets a turn, in which it reads a message or none; a write of more than 8 KiB
+counts for several."""
 _SLICE_SHIFT = 13
 
-_REST = 0.5
+_REST = 0.02
 """Pause after a turn, as a share of the time it took, if more is waiting by then. Meanwhile the event loop reads all
-that has arrived: without it a turn over many sockets finds one more message, writes that to all of them, and so falls
-behind by its own fault. A short turn causes no pause, a socket's records wait for half a turn at most, and when a
-whole write of a socket is waiting there is no pause."""
+that has arrived, for which the slices may not be enough: a turn over many sockets that finds one more message writes
+that to all of them, and so falls behind by its own fault. When a whole write of a socket is waiting there is no
+pause."""
 
 
 class Member(Protocol):
@@ -49,37 +55,71 @@ class _Chunk:
         self.next_offset = next_offset
 
 
-class FanOut:
-    """The sockets of one subscription, and what waits for them.
-
-    Every member has been given everything up to `given`, at the moment at which it is given something: a member that
-    leaves from within `give` continues from there.
-
-    Args:
-        writer: the process's writer.
+class _Row:
+    """Sockets that are given the same at the same time.
 
     Attributes:
+        members: those that take everything that waits, and later everything else.
+        joiners: those that take part from a chunk on that waits: its number.
+        next: number of the first chunk that waits for this row.
         given: the position behind all that members have been given.
     """
 
-    __slots__ = ("_chunks", "_joiners", "_members", "_waiting", "_writer", "given", "is_queued")
+    __slots__ = ("given", "joiners", "members", "next")
+
+    def __init__(self, next_chunk: int, given: Position) -> None:
+        self.members: dict[Member, None] = {}
+        self.joiners: dict[Member, int] = {}
+        self.next = next_chunk
+        self.given = given
+
+    def __len__(self) -> int:
+        return len(self.members) + len(self.joiners)
+
+
+class FanOut:
+    """The sockets of one subscription, and what waits for them.
+
+    Sockets stand in rows. A row is given all that has come by the time of its turn, so that the last one need not wait
+    for what has come since the first one's. Every member of a row has been given everything up to the row's position,
+    at the moment at which it is given something: a member that leaves from within `give` continues from there.
+
+    Args:
+        writer: the process's writer.
+        start: position of those that attach before anything is appended.
+    """
+
+    __slots__ = ("_chunks", "_end", "_first", "_row_of", "_rows", "_writer", "is_queued")
 
     def __init__(self, writer: "Writer", start: Mapping[int, int] | None = None) -> None:
-        """Begins without members at position `start`."""
+        """Begins without members."""
         self._writer = writer
         self._chunks: list[_Chunk] = []
-        self._waiting = 0
-        self._members: dict[Member, None] = {}
-        self._joiners: dict[Member, int] = {}
-        self.given = Position(start or {})
+        self._first = 0
+        """Number of the first chunk that waits for any row; they count from 0."""
+        self._end = Position(start or {})
+        """Behind all chunks."""
+        self._rows: list[_Row] = []
+        self._row_of: dict[Member, _Row] = {}
         self.is_queued = False
+
+    def begin(self, start: Mapping[int, int]) -> None:
+        """Learns where partitions begin that have none yet."""
+        for position in (self._end, *[row.given for row in self._rows]):
+            position.begin(start)
 
     def attach(self, member: Member) -> None:
         """Gives `member` everything that is appended from now on, and nothing that waits already."""
-        if self._chunks:
-            self._joiners[member] = len(self._chunks)
+        end = self._first + len(self._chunks)
+        row = min(self._rows, key=len, default=None)
+        if row is None or len(row) >= _ROW:
+            row = _Row(end, Position(self._end.next_offsets))
+            self._rows.append(row)
+        self._row_of[member] = row
+        if row.next < end:
+            row.joiners[member] = end
         else:
-            self._members[member] = None
+            row.members[member] = None
 
     def detach(self, member: Member) -> dict[int, int]:
         """Gives `member` nothing any more. Does nothing when it is not attached.
@@ -87,12 +127,20 @@ class FanOut:
         Returns:
             The position behind what it was given last, if it was given anything.
         """
-        self._members.pop(member, None)
-        self._joiners.pop(member, None)
-        position = self.given.snapshot()
-        if not self.is_used:
-            self._take(len(self._chunks))
+        position = self.given_to(member)
+        row = self._row_of.pop(member, None)
+        if row is not None:
+            row.members.pop(member, None)
+            row.joiners.pop(member, None)
+            if not row:
+                self._rows.remove(row)
+                self._drop_given()
         return position
+
+    def given_to(self, member: Member) -> dict[int, int]:
+        """The position behind what `member` was given last; behind everything when it is not attached."""
+        row = self._row_of.get(member)
+        return (self._end if row is None else row.given).snapshot()
 
     def append(self, data: bytes, records: int, partition: int, next_offset: int) -> None:
         """Puts frames behind those that wait.
@@ -103,14 +151,14 @@ class FanOut:
             partition: their partition.
             next_offset: the position behind them.
         """
-        if not self.is_used:
-            self.given.advance(partition, next_offset)
+        self._end.advance(partition, next_offset)
+        if not self._rows:
             return
         if not data and not self._chunks:
-            self.given.advance(partition, next_offset)
+            for row in self._rows:
+                row.given.advance(partition, next_offset)
             return
         self._chunks.append(_Chunk(data, records, partition, next_offset))
-        self._waiting += len(data)
         self._writer.queue(self, len(data))
 
     def append_notice(self, data: bytes) -> None:
@@ -121,60 +169,68 @@ class FanOut:
     def flush(self) -> None:
         """Gives all members everything that waits, now. For the few members of a private subscription."""
         while self._chunks:
-            for member, data in self.turn(self._waiting):
-                if self.has(member):
-                    member.give(data)
+            for turn in self.turns(sys.maxsize):
+                for member, data in turn:
+                    if self.has(member):
+                        member.give(data)
 
     def has(self, member: Member) -> bool:
         """Whether `member` is attached and no longer joining."""
-        return member in self._members
+        row = self._row_of.get(member)
+        return row is not None and member in row.members
 
-    def turn(self, limit: int) -> list[tuple[Member, bytes]]:
-        """Takes what waits and says who gets what.
+    def turns(self, limit: int) -> Iterator[list[tuple[Member, bytes]]]:
+        """Row by row, takes what waits at that time and says who gets what.
 
         Args:
             limit: bytes to take at most; a single chunk that is larger is taken anyway.
 
-        Returns:
-            (member, frames); a member that is gone when its turn comes (`has`) must be left out.
+        Yields:
+            For a row, (member, frames); a member that is gone when its turn comes (`has`) must be left out.
         """
-        count, size = 0, 0
-        for chunk in self._chunks:
+        for row in list(self._rows):
+            if row:
+                yield self._turn(row, limit)
+
+    def _turn(self, row: _Row, limit: int) -> list[tuple[Member, bytes]]:
+        begin = row.next - self._first
+        taken: list[_Chunk] = []
+        size = 0
+        for chunk in itertools.islice(self._chunks, begin, None):
             size += len(chunk.data)
-            if count and size > limit:
+            if taken and size > limit:
                 break
-            count += 1
-        taken = self._take(count)
+            taken.append(chunk)
+            row.given.advance(chunk.partition, chunk.next_offset)
+        row.next += len(taken)
         data = b"".join([chunk.data for chunk in taken]) if len(taken) > 1 else taken[0].data if taken else b""
-        turn = [(member, data) for member in self._members] if data else []
+        turn = [(member, data) for member in row.members] if data else []
         metrics.DELIVERIES.inc(sum([chunk.records for chunk in taken]) * len(turn))
         metrics.WRITTEN_BYTES.inc(len(data) * len(turn))
-        for member, skip in list(self._joiners.items()):
-            if skip > count:
-                self._joiners[member] = skip - count
+        for member, first in list(row.joiners.items()):
+            if first > row.next:
                 continue
-            del self._joiners[member]
-            self._members[member] = None
-            missed = b"".join([chunk.data for chunk in taken[skip:]])
+            del row.joiners[member]
+            row.members[member] = None
+            missed = b"".join([chunk.data for chunk in taken[first - row.next :]]) if first < row.next else b""
             if missed:
                 turn.append((member, missed))
+        self._drop_given()
         return turn
 
-    def _take(self, count: int) -> list[_Chunk]:
-        taken = self._chunks[:count]
-        del self._chunks[:count]
-        size = 0
-        for chunk in taken:
-            size += len(chunk.data)
-            self.given.advance(chunk.partition, chunk.next_offset)
-        self._waiting -= size
-        self._writer.took(size)
-        return taken
+    def _drop_given(self) -> None:
+        """Drops the chunks that every row has been given."""
+        end = self._first + len(self._chunks)
+        count = min([row.next for row in self._rows], default=end) - self._first
+        if count:
+            self._writer.took(sum([len(chunk.data) for chunk in self._chunks[:count]]))
+            del self._chunks[:count]
+            self._first += count
 
     @property
     def is_used(self) -> bool:
         """Whether anybody is attached."""
-        return bool(self._members or self._joiners)
+        return bool(self._rows)
 
     @property
     def has_waiting(self) -> bool:
@@ -243,19 +299,20 @@ class Writer:
             metrics.BACKLOG_BYTES.set(self._backlog)
             for fan_out in queue:
                 fan_out.is_queued = False
-                for member, data in fan_out.turn(self._write_limit):
-                    if not fan_out.has(member):
-                        continue
-                    try:
-                        member.give(data)
-                    except Exception:
-                        _log.exception("a socket could not be written to")
-                        fan_out.detach(member)
-                        member.fail()
-                    share += 1 + (len(data) >> _SLICE_SHIFT)
-                    if share >= _SLICE:
-                        share = 0
-                        await asyncio.sleep(0)
+                for turn in fan_out.turns(self._write_limit):
+                    for member, data in turn:
+                        if not fan_out.has(member):
+                            continue
+                        try:
+                            member.give(data)
+                        except Exception:
+                            _log.exception("a socket could not be written to")
+                            fan_out.detach(member)
+                            member.fail()
+                        share += 1 + (len(data) >> _SLICE_SHIFT)
+                        if share >= _SLICE:
+                            share = 0
+                            await asyncio.sleep(0)
                 if fan_out.has_waiting:
                     self.queue(fan_out, 0)
             metrics.BACKLOG_BYTES.set(self._backlog)

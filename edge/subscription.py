@@ -133,7 +133,7 @@ class Subscription:
         """A replica serves a leg, for the first time or again."""
         start = opened.start.next_offsets
         self.position.begin(start)
-        self.fan_out.given.begin(start)
+        self.fan_out.begin(start)
         self._identify(opened.start.topic_id)
         if not self._opened.done():
             self.beginning.begin(start)

@@ -180,9 +180,10 @@ def _fan_out_part() -> tuple[str, str, Callable[[], object], int]:
         nonlocal offset
         offset += _FEW
         fan_out.append(data, _FEW, 0, offset)
-        for member, frames in fan_out.turn(1 << 20):
-            if fan_out.has(member):
-                member.give(frames)
+        for row in fan_out.turns(1 << 20):
+            for member, frames in row:
+                if fan_out.has(member):
+                    member.give(frames)
 
     return "fan_out", f"fan-out, a turn with {_MEMBERS:,} sockets, a socket", turn, _MEMBERS
 

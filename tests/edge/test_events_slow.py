@@ -100,7 +100,9 @@ async def test_the_kernels_buffer_is_bounded(make_system: MakeSystem) -> None:
         await pour(system, records=2000)
         await eventually(lambda: max(client.waiting_bytes for client in system.edge.clients) > 0, "the client is slow")
         (client,) = system.edge.clients
-        assert client._output.in_kernel <= 2 * 8192 + 8192  # type: ignore[attr-defined]
+        # Linux doubles the size, and takes another packet (64 KiB at most) while the buffer is not full. Without the
+        # bound it would hold 3.9 MB here.
+        assert client._output.in_kernel < 2 * 8192 + 64 * 1024  # type: ignore[attr-defined]
         assert await numbers(stream, 2000) == list(range(2000))
 
 

@@ -1,13 +1,13 @@
 """The ticket service as the edge sees it: issuing, redeeming, and whether it can.
 
-One `TicketClient` per process, on the event loop. Tokens and tickets pass through and are never logged.
+One `TicketClient` per process, on the event loop. What clients want in one turn of it goes as one `Batch`. Tokens and
+tickets pass through and are never logged.
 """
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -19,14 +19,30 @@ from edge.backoff import Backoff
 from edge.config import EdgeSettings
 from edge.errors import RefusedError, UnavailableError
 from runtime import tls
+from runtime.gathering import Gathering, Question
 from runtime.grpc_server import CHANNEL_OPTIONS
 
 _log = structlog.get_logger(__name__)
 
 _SERVICE = "kafka_ws.ticket.v1.TicketService"
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_STATUSES = {status.value[0]: status for status in grpc.StatusCode}
 
-_Answer = TypeVar("_Answer")
+_BATCH_BYTES = 64 * 1024
+"""Of the calls that go as one message. What a client sends may be as large as `server_max_header_size`: nobody's call
+shall fail because of another's."""
+_CALL_BYTES = 1024
+"""Counted for each call besides, so that the first of many is answered before the last is looked at."""
+
+
+class _CallFailedError(Exception):
+    """A call has ended with a status."""
+
+    def __init__(self, status: grpc.StatusCode, message: str) -> None:
+        """Takes the status, and its text."""
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,9 @@ class TicketClient:
         self._stub = ticket_pb2_grpc.TicketServiceStub(self._channel)
         # Its typed stub knows only the blocking calls.
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
+        self._calls: Gathering[ticket_pb2.BatchedCall, ticket_pb2.BatchedAnswer] = Gathering(
+            self._batch, limit=_BATCH_BYTES, weigh=lambda call: _CALL_BYTES + call.ByteSize()
+        )
         self._timeout_sec = settings.ticket_timeout_sec
         self._is_ready = False
 
@@ -80,7 +99,7 @@ class TicketClient:
             UnavailableError: the service or its store is away.
         """
         request = ticket_pb2.IssueTicketRequest(authorization=authorization)
-        return (await self._call(self._stub.IssueTicket(request, timeout=self._timeout_sec))).ticket
+        return (await self._call(ticket_pb2.BatchedCall(issue_ticket=request))).issue_ticket.ticket
 
     async def redeem(self, ticket: str, resume_topic: str = "") -> Admission:
         """What a ticket grants; it is used up.
@@ -94,31 +113,45 @@ class TicketClient:
             UnavailableError: the service or its store is away.
         """
         request = ticket_pb2.RedeemTicketRequest(ticket=ticket, resume_topic=resume_topic)
-        answer = await self._call(self._stub.RedeemTicket(request, timeout=self._timeout_sec))
+        answer = (await self._call(ticket_pb2.BatchedCall(redeem_ticket=request))).redeem_ticket
         return Admission(answer.grant, answer.resume_credential)
 
     async def verify(self, authorization: str, resume_topic: str) -> Admission:
         """What a token allows. Arguments and errors as for `issue` and `redeem`."""
         request = ticket_pb2.VerifyTokenRequest(authorization=authorization, resume_topic=resume_topic)
-        answer = await self._call(self._stub.VerifyToken(request, timeout=self._timeout_sec))
+        answer = (await self._call(ticket_pb2.BatchedCall(verify_token=request))).verify_token
         return Admission(answer.grant, answer.resume_credential)
 
     async def resume(self, credential: str, topic: str) -> Admission:
         """What a resume credential stands for; it stays good. Errors as for `redeem`."""
         request = ticket_pb2.ResumeGrantRequest(credential=credential, topic=topic)
-        answer = await self._call(self._stub.ResumeGrant(request, timeout=self._timeout_sec))
+        answer = (await self._call(ticket_pb2.BatchedCall(resume_grant=request))).resume_grant
         return Admission(answer.grant, credential)
 
-    async def _call(self, call: Awaitable[_Answer]) -> _Answer:
+    async def _call(self, call: ticket_pb2.BatchedCall) -> ticket_pb2.BatchedAnswer:
         try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                raise RefusedError(HTTPStatus.UNAUTHORIZED, error.details() or "Unauthorized") from None
-            if error.code() in _AWAY:
-                _log.warning("the ticket service is away", status=error.code().name, details=error.details())
+            return await self._calls.ask(call)
+        except _CallFailedError as failed:
+            if failed.status is grpc.StatusCode.UNAUTHENTICATED:
+                raise RefusedError(HTTPStatus.UNAUTHORIZED, failed.message or "Unauthorized") from None
+            if failed.status in _AWAY:
+                _log.warning("the ticket service is away", status=failed.status.name, details=failed.message)
                 raise UnavailableError("ticket service") from None
             raise
+
+    async def _batch(self, questions: list[Question[ticket_pb2.BatchedCall, ticket_pb2.BatchedAnswer]]) -> None:
+        """Asks the ticket service all at once."""
+        request = ticket_pb2.BatchRequest(calls=[question.request for question in questions])
+        try:
+            async for response in self._stub.Batch(request, timeout=self._timeout_sec):
+                for answer in response.answers:
+                    if answer.HasField("failure"):
+                        status = _STATUSES.get(answer.failure.code, grpc.StatusCode.UNKNOWN)
+                        questions[answer.call].fail(_CallFailedError(status, answer.failure.message))
+                    else:
+                        questions[answer.call].answer(answer)
+        except grpc.aio.AioRpcError as error:
+            raise _CallFailedError(error.code(), error.details() or "") from None
 
     async def run(self) -> None:
         """Watches the service's health until cancelled."""

@@ -4,13 +4,15 @@ Each call does its work in one method of `Tickets`, which knows nothing of gRPC;
 answers and errors. Neither tickets nor tokens nor resume credentials are logged.
 """
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import Message
 from kafka_ws.ticket.v1 import ticket_pb2, ticket_pb2_grpc
 
 from ticket_service import metrics
@@ -32,6 +34,9 @@ from ticket_service.token_verifier import TokenVerifier
 log = structlog.get_logger(__name__)
 
 SERVICE_NAME = ticket_pb2.DESCRIPTOR.services_by_name["TicketService"].full_name
+
+BATCH_LIMIT = 1_000
+"""Calls of one `Batch`."""
 
 AnswerT = TypeVar("AnswerT")
 
@@ -138,12 +143,34 @@ class Tickets:
         return Admission(claims, await self._resume_credentials.issue(claims, resume_topic))
 
 
+class CallFailedError(Exception):
+    """A call ends with a status.
+
+    Args:
+        code: the status.
+        message: its text; the client's to read when `code` is UNAUTHENTICATED.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        """Takes the status."""
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
 class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
     """The gRPC side of `Tickets`."""
 
     def __init__(self, tickets: Tickets) -> None:
         """Serves these tickets."""
         self._tickets = tickets
+        # By the names of `BatchedCall.call` and `BatchedAnswer.answer`.
+        self._calls: dict[str, Callable[[Any], Awaitable[Message]]] = {
+            "issue_ticket": self._issue,
+            "redeem_ticket": self._redeem,
+            "verify_token": self._verify,
+            "resume_grant": self._resume,
+        }
 
     async def IssueTicket(  # noqa: N802 - named by the contract
         self,
@@ -151,8 +178,7 @@ class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> ticket_pb2.IssueTicketResponse:
         """Verifies a token and issues a ticket for its tenant."""
-        issued = await _answer("issue", self._tickets.issue(request.authorization), context)
-        return ticket_pb2.IssueTicketResponse(ticket=issued.ticket, expires_at_ms=issued.expires_at_ms)
+        return await _or_abort(self._issue(request), context)
 
     async def RedeemTicket(  # noqa: N802 - named by the contract
         self,
@@ -160,10 +186,7 @@ class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> ticket_pb2.RedeemTicketResponse:
         """Takes a ticket out of the store and returns what it grants."""
-        admission = await _answer("redeem", self._tickets.redeem(request.ticket, request.resume_topic), context)
-        return ticket_pb2.RedeemTicketResponse(
-            grant=_grant(admission.claims), resume_credential=admission.resume_credential
-        )
+        return await _or_abort(self._redeem(request), context)
 
     async def VerifyToken(  # noqa: N802 - named by the contract
         self,
@@ -171,10 +194,7 @@ class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> ticket_pb2.VerifyTokenResponse:
         """Verifies a token and returns what it allows."""
-        admission = await _answer("verify", self._tickets.verify(request.authorization, request.resume_topic), context)
-        return ticket_pb2.VerifyTokenResponse(
-            grant=_grant(admission.claims), resume_credential=admission.resume_credential
-        )
+        return await _or_abort(self._verify(request), context)
 
     async def ResumeGrant(  # noqa: N802 - named by the contract
         self,
@@ -182,48 +202,108 @@ class TicketServicer(ticket_pb2_grpc.TicketServiceServicer):
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> ticket_pb2.ResumeGrantResponse:
         """Returns what a resume credential stands for."""
-        claims = await _answer("resume", self._tickets.resume(request.credential, request.topic), context)
+        return await _or_abort(self._resume(request), context)
+
+    async def Batch(  # noqa: N802 - named by the contract
+        self,
+        request: ticket_pb2.BatchRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> AsyncIterator[ticket_pb2.BatchResponse]:
+        """Answers each call as if it had come alone: one that waits, for keys say, holds up no other."""
+        if len(request.calls) > BATCH_LIMIT:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"More than {BATCH_LIMIT} calls")
+        waiting = {asyncio.create_task(self._batched(number, call)) for number, call in enumerate(request.calls)}
+        try:
+            while waiting:
+                answered, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                yield ticket_pb2.BatchResponse(answers=[task.result() for task in answered])
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _batched(self, number: int, call: ticket_pb2.BatchedCall) -> ticket_pb2.BatchedAnswer:
+        name = call.WhichOneof("call")
+        if name is None:
+            return ticket_pb2.BatchedAnswer(call=number, failure=_EMPTY_CALL)
+        try:
+            answer: Any = {name: await self._calls[name](getattr(call, name))}
+        except CallFailedError as error:
+            answer = {"failure": _failure(error.code, error.message)}
+        return ticket_pb2.BatchedAnswer(call=number, **answer)
+
+    async def _issue(self, request: ticket_pb2.IssueTicketRequest) -> ticket_pb2.IssueTicketResponse:
+        issued = await _answer("issue", self._tickets.issue(request.authorization))
+        return ticket_pb2.IssueTicketResponse(ticket=issued.ticket, expires_at_ms=issued.expires_at_ms)
+
+    async def _redeem(self, request: ticket_pb2.RedeemTicketRequest) -> ticket_pb2.RedeemTicketResponse:
+        admission = await _answer("redeem", self._tickets.redeem(request.ticket, request.resume_topic))
+        return ticket_pb2.RedeemTicketResponse(
+            grant=_grant(admission.claims), resume_credential=admission.resume_credential
+        )
+
+    async def _verify(self, request: ticket_pb2.VerifyTokenRequest) -> ticket_pb2.VerifyTokenResponse:
+        admission = await _answer("verify", self._tickets.verify(request.authorization, request.resume_topic))
+        return ticket_pb2.VerifyTokenResponse(
+            grant=_grant(admission.claims), resume_credential=admission.resume_credential
+        )
+
+    async def _resume(self, request: ticket_pb2.ResumeGrantRequest) -> ticket_pb2.ResumeGrantResponse:
+        claims = await _answer("resume", self._tickets.resume(request.credential, request.topic))
         return ticket_pb2.ResumeGrantResponse(grant=_grant(claims))
+
+
+def _failure(code: grpc.StatusCode, message: str) -> ticket_pb2.Failure:
+    number, _ = code.value
+    return ticket_pb2.Failure(code=number, message=message)
+
+
+_EMPTY_CALL = _failure(grpc.StatusCode.INVALID_ARGUMENT, "Empty call")
 
 
 def _grant(claims: Claims) -> ticket_pb2.Grant:
     return ticket_pb2.Grant(tenant=claims.tenant, token_expires_at_ms=claims.expires_at_ms)
 
 
-async def _answer(
-    rpc: str,
-    work: Awaitable[AnswerT],
-    context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
-) -> AnswerT:
-    """The result of the work, or the end of the call with the status of its error."""
+async def _answer(rpc: str, work: Awaitable[AnswerT]) -> AnswerT:
+    """The result of the work.
+
+    Raises:
+        CallFailedError: with the status of the work's error.
+    """
     with metrics.CALL_SECONDS.labels(rpc).time():
         try:
             answer = await work
         except RefusedError as error:
-            missing = isinstance(error, MissingTokenError | MissingTicketError)
             log.info("refused", rpc=rpc, reason=error.reason)
-            await _abort(context, rpc, "missing" if missing else "invalid", grpc.StatusCode.UNAUTHENTICATED, str(error))
+            missing = isinstance(error, MissingTokenError | MissingTicketError)
+            outcome = "missing" if missing else "invalid"
+            failed = CallFailedError(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except UnavailableError as error:
             log.warning("unavailable", rpc=rpc, reason=str(error))
-            what = (
+            outcome = "unavailable"
+            failed = CallFailedError(
+                grpc.StatusCode.UNAVAILABLE,
                 "The keys to verify tokens with cannot be had at this moment."
                 if isinstance(error, KeysUnavailableError)
-                else "The ticket store cannot be reached at this moment."
+                else "The ticket store cannot be reached at this moment.",
             )
-            await _abort(context, rpc, "unavailable", grpc.StatusCode.UNAVAILABLE, what)
         except Exception:
             log.exception("call failed", rpc=rpc)
-            await _abort(context, rpc, "internal", grpc.StatusCode.INTERNAL, "Internal error")
-    metrics.CALLS.labels(rpc, "ok").inc()
-    return answer
-
-
-async def _abort(
-    context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
-    rpc: str,
-    outcome: str,
-    code: grpc.StatusCode,
-    details: str,
-) -> NoReturn:
+            outcome, failed = "internal", CallFailedError(grpc.StatusCode.INTERNAL, "Internal error")
+        else:
+            metrics.CALLS.labels(rpc, "ok").inc()
+            return answer
     metrics.CALLS.labels(rpc, outcome).inc()
-    await context.abort(code, details)
+    raise failed
+
+
+async def _or_abort(
+    answer: Awaitable[AnswerT],
+    context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+) -> AnswerT:
+    """The answer, or the end of the call with its status."""
+    try:
+        return await answer
+    except CallFailedError as error:
+        await context.abort(error.code, error.message)
+        raise AssertionError("abort raises") from None

@@ -1,10 +1,12 @@
 """Where unused tickets and resume credentials are known: Redis (6.2 or newer) or Valkey, behind four operations.
 
-Lives on the event loop. Keys are `<prefix>ticket:<digest in hex>` and `<prefix>resume:<digest in hex>`; whoever deletes
-one revokes the ticket or credential. Values are opaque bytes, see `ticket_service.grant`. A Redis user of our own
-needs the commands SET, GET and GETDEL. Errors of the redis client are translated here, and nowhere else known.
+Lives on the event loop; commands of one turn of it go as one pipeline. Keys are `<prefix>ticket:<digest in hex>` and
+`<prefix>resume:<digest in hex>`; whoever deletes one revokes the ticket or credential. Values are opaque bytes, see
+`ticket_service.grant`. A Redis user of our own needs the commands SET, GET and GETDEL. Errors of the redis client are
+translated here, and nowhere else known.
 """
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -13,16 +15,21 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from runtime.gathering import Gathering, Question
 from runtime.settings import ConfigurationError
 from ticket_service.config import TicketServiceSettings
 from ticket_service.errors import StoreUnavailableError
 from ticket_service.grant import Purpose
 
 CONNECTIONS_LIMIT = 64
-"""Commands in progress at once; others wait."""
+"""Pipelines in progress at once; others wait."""
 _POOL_WAIT_SEC = 2.0
-"""How long a command waits for a connection. With the time-outs of connecting and answering, it ends within 10 s."""
+"""How long a pipeline waits for a connection. With the time-outs of connecting and answering, it ends within 10 s."""
+PIPELINE_LIMIT = 256
+"""Commands that are sent together at most."""
 _PROBE_TTL_MS = 1_000
+
+_Command = tuple[str | bytes | int, ...]
 
 
 class TicketStore:
@@ -37,6 +44,7 @@ class TicketStore:
         """Connects on first use."""
         self._redis = redis
         self._prefix = prefix
+        self._commands: Gathering[_Command, Any] = Gathering(self._execute, limit=PIPELINE_LIMIT)
 
     async def put(self, purpose: Purpose, digest: bytes, value: bytes, ttl_ms: int) -> None:
         """Keeps a value for `ttl_ms` milliseconds (at least 1).
@@ -44,10 +52,7 @@ class TicketStore:
         Raises:
             StoreUnavailableError: Redis does not answer or does not take it.
         """
-        try:
-            await self._redis.set(self._key(purpose, digest), value, px=max(1, ttl_ms))
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
+        await self._commands.ask(("SET", self._key(purpose, digest), value, "PX", max(1, ttl_ms)))
 
     async def take(self, purpose: Purpose, digest: bytes) -> bytes | None:
         """Takes a value out, in one step: of any number of takers one gets it. None: there is none.
@@ -55,11 +60,8 @@ class TicketStore:
         Raises:
             StoreUnavailableError: Redis does not answer; the value may be gone.
         """
-        try:
-            value = await self._redis.getdel(self._key(purpose, digest))
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
-        return value.encode() if isinstance(value, str) else value
+        value: bytes | None = await self._commands.ask(("GETDEL", self._key(purpose, digest)))
+        return value
 
     async def read(self, purpose: Purpose, digest: bytes) -> bytes | None:
         """A value, which stays. None: there is none.
@@ -67,11 +69,8 @@ class TicketStore:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        try:
-            value = await self._redis.get(self._key(purpose, digest))
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
-        return value.encode() if isinstance(value, str) else value
+        value: bytes | None = await self._commands.ask(("GET", self._key(purpose, digest)))
+        return value
 
     async def probe(self) -> None:
         """Does what issuing and redeeming need, so a replica that is read-only or full counts as away, too.
@@ -80,17 +79,28 @@ class TicketStore:
             StoreUnavailableError: it failed.
         """
         key = f"{self._prefix}probe"
-        try:
-            async with self._redis.pipeline(transaction=False) as commands:
-                commands.set(key, b"", px=_PROBE_TTL_MS)
-                commands.getdel(key)
-                await commands.execute()
-        except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
+        await asyncio.gather(
+            self._commands.ask(("SET", key, b"", "PX", _PROBE_TTL_MS)), self._commands.ask(("GETDEL", key))
+        )
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._redis.aclose()
+
+    async def _execute(self, questions: list[Question[_Command, Any]]) -> None:
+        """Sends commands as one pipeline; which of them Redis refuses, it says for each."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for question in questions:
+                    pipeline.execute_command(*question.request)
+                answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            raise _unavailable(error) from error
+        for question, answer in zip(questions, answers, strict=True):
+            if isinstance(answer, Exception):
+                question.fail(_unavailable(answer))
+            else:
+                question.answer(answer)
 
     def _key(self, purpose: Purpose, digest: bytes) -> str:
         return f"{self._prefix}{purpose}:{digest.hex()}"

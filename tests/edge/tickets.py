@@ -1,6 +1,7 @@
 """A ticket service for tests of the edge alone: a real gRPC server, whose tickets and tokens say what they grant."""
 
 import secrets
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,15 @@ class Resumable:
     topic: str
 
 
+class Refused(Exception):  # noqa: N818
+    """A call ends with UNAUTHENTICATED and this text."""
+
+
 class Tickets(ticket_pb2_grpc.TicketServiceServicer):
-    """Redeems any ticket `<tenant>:<anything>` once, believes any token of that form; `expires_at_ms` is its expiry."""
+    """Redeems any ticket `<tenant>:<anything>` once, believes any token of that form; `expires_at_ms` is its expiry.
+
+    Takes calls as edges make them, in batches only.
+    """
 
     def __init__(self) -> None:
         self.expires_at_ms = 0
@@ -29,7 +37,15 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
         """Answer with an error nobody has foreseen, instead of issuing, verifying or resuming."""
         self.resumable: dict[str, Resumable] = {}
         """By the credentials issued; deleting one revokes it."""
+        self.batches: list[int] = []
+        """How many calls came in each message."""
         self._used: set[str] = set()
+        self._calls: dict[str, Callable[[Any], Any]] = {
+            "issue_ticket": self._issue,
+            "redeem_ticket": self._redeem,
+            "verify_token": self._verify,
+            "resume_grant": self._resume,
+        }
         self._server: GrpcServer | None = None
 
     async def start(self) -> str:
@@ -50,43 +66,56 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
         if self._server is not None:
             await self._server.server.stop(None)
 
-    async def IssueTicket(self, request: ticket_pb2.IssueTicketRequest, context: Any) -> ticket_pb2.IssueTicketResponse:  # noqa: N802
+    async def Batch(  # noqa: N802
+        self, request: ticket_pb2.BatchRequest, context: Any
+    ) -> AsyncIterator[ticket_pb2.BatchResponse]:
+        self.batches.append(len(request.calls))
+        answers = []
+        for number, call in enumerate(request.calls):
+            name = call.WhichOneof("call")
+            assert name is not None
+            try:
+                answer: Any = {name: self._calls[name](getattr(call, name))}
+            except Refused as refused:
+                code, _ = grpc.StatusCode.UNAUTHENTICATED.value
+                answer = {"failure": ticket_pb2.Failure(code=code, message=str(refused))}
+            answers.append(ticket_pb2.BatchedAnswer(call=number, **answer))
+        yield ticket_pb2.BatchResponse(answers=answers)
+
+    def _issue(self, request: ticket_pb2.IssueTicketRequest) -> ticket_pb2.IssueTicketResponse:
         self._fail()
         if not request.authorization:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Missing JWT token")
+            raise Refused("Missing JWT token")
         return ticket_pb2.IssueTicketResponse(ticket=request.authorization.partition(" ")[2])
 
-    async def RedeemTicket(  # noqa: N802
-        self, request: ticket_pb2.RedeemTicketRequest, context: Any
-    ) -> ticket_pb2.RedeemTicketResponse:
+    def _redeem(self, request: ticket_pb2.RedeemTicketRequest) -> ticket_pb2.RedeemTicketResponse:
         tenant, colon, _ = request.ticket.partition(":")
         if not colon or request.ticket in self._used:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid ticket")
+            raise Refused("Invalid ticket")
         self._used.add(request.ticket)
         grant = self._grant(tenant)
         return ticket_pb2.RedeemTicketResponse(
             grant=grant, resume_credential=self._new_credential(grant, request.resume_topic)
         )
 
-    async def VerifyToken(self, request: ticket_pb2.VerifyTokenRequest, context: Any) -> ticket_pb2.VerifyTokenResponse:  # noqa: N802
+    def _verify(self, request: ticket_pb2.VerifyTokenRequest) -> ticket_pb2.VerifyTokenResponse:
         self._fail()
         if not request.authorization:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Missing JWT token")
+            raise Refused("Missing JWT token")
         scheme, _, token = request.authorization.partition(" ")
         tenant, colon, _ = token.partition(":")
         if scheme != "Bearer" or not colon:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid JWT token")
+            raise Refused("Invalid JWT token")
         grant = self._grant(tenant)
         return ticket_pb2.VerifyTokenResponse(
             grant=grant, resume_credential=self._new_credential(grant, request.resume_topic)
         )
 
-    async def ResumeGrant(self, request: ticket_pb2.ResumeGrantRequest, context: Any) -> ticket_pb2.ResumeGrantResponse:  # noqa: N802
+    def _resume(self, request: ticket_pb2.ResumeGrantRequest) -> ticket_pb2.ResumeGrantResponse:
         self._fail()
         resumable = self.resumable.get(request.credential)
         if resumable is None or resumable.topic != request.topic:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid ticket")
-        assert resumable is not None  # abort raises
+            raise Refused("Invalid ticket")
         return ticket_pb2.ResumeGrantResponse(grant=resumable.grant)
 
     def _grant(self, tenant: str) -> ticket_pb2.Grant:

@@ -82,6 +82,7 @@ class KeySetServer:
     Attributes:
         status, body: what it answers with; may be changed at any time.
         requests: how many requests came.
+        may_answer: cleared: requests wait.
     """
 
     def __init__(self, keys: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -89,12 +90,15 @@ class KeySetServer:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.requests = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.publish(keys)
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.requests += 1
+                server.may_answer.wait()
                 self.send_response(server.status)
                 for name, value in server.headers.items():
                     self.send_header(name, value)
@@ -120,6 +124,7 @@ class KeySetServer:
 
     def close(self) -> None:
         """Stops; connections are refused from now on."""
+        self.may_answer.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

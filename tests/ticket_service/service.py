@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -67,6 +67,12 @@ class Client:
             ticket_pb2.ResumeGrantRequest(credential=credential, topic=topic), wait_for_ready=True, timeout=PATIENCE_SEC
         )
         return response.grant
+
+    async def batch(self, calls: Sequence[ticket_pb2.BatchedCall]) -> AsyncIterator[list[ticket_pb2.BatchedAnswer]]:
+        """Batch: the answers, as they come."""
+        request = ticket_pb2.BatchRequest(calls=calls)
+        async for response in self._tickets.Batch(request, wait_for_ready=True, timeout=PATIENCE_SEC):
+            yield list(response.answers)
 
     async def issue_outcome(self, authorization: str) -> "tuple[str, str]":
         """(`OK`, ticket), or (name of the status, text)."""

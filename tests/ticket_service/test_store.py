@@ -1,7 +1,7 @@
 """The ticket store on a real Valkey."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from pydantic import SecretStr
@@ -13,7 +13,7 @@ from tests.redis_server import RedisAddress
 from ticket_service.config import TicketServiceSettings
 from ticket_service.errors import StoreUnavailableError
 from ticket_service.grant import Purpose
-from ticket_service.store import CONNECTIONS_LIMIT, TicketStore, connect
+from ticket_service.store import CONNECTIONS_LIMIT, PIPELINE_LIMIT, TicketStore, connect
 from ticket_service.ticket import new_ticket, ticket_digest
 
 
@@ -54,12 +54,54 @@ async def test_a_value_is_taken_once(store: TicketStore) -> None:
     assert await store.take(Purpose.TICKET, digest) is None
 
 
-async def test_of_many_takers_one_succeeds(store: TicketStore) -> None:
+async def take_apart(store: TicketStore, digests: Iterable[bytes]) -> list[bytes | None]:
+    """Takes values at the same time, but not in one pipeline."""
+    tasks = []
+    for digest in digests:
+        tasks.append(asyncio.create_task(store.take(Purpose.TICKET, digest)))
+        # Asked for in this turn, sent in the next.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one pipeline", "apart"])
+async def test_of_many_takers_one_succeeds(store: TicketStore, apart: bool) -> None:
     """Taking is atomic, with more takers than connections."""
     digest = fresh_digest()
     await store.put(Purpose.TICKET, digest, b"value", 60_000)
-    taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for _ in range(3 * CONNECTIONS_LIMIT)))
+    digests = [digest] * 3 * CONNECTIONS_LIMIT
+    if apart:
+        taken = await take_apart(store, digests)
+    else:
+        taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for digest in digests))
     assert [value for value in taken if value is not None] == [b"value"]
+
+
+async def test_commands_of_one_turn_go_together(start_redis: StartRedis) -> None:
+    """Many at once need one connection, and each has its own answer."""
+    server = start_redis()
+    store, admin = connect(settings(server.address)), Redis.from_url(server.address.url)
+    before = (await admin.info("stats"))["total_connections_received"]
+    digests = [fresh_digest() for _ in range(100)]
+    await asyncio.gather(*(store.put(Purpose.TICKET, digest, digest, 60_000) for digest in digests[:50]))
+    taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for digest in digests))
+    assert taken == [*digests[:50], *[None] * 50]
+    assert (await admin.info("stats"))["total_connections_received"] == before + 1
+    await admin.aclose()
+    await store.close()
+
+
+async def test_an_error_of_one_command_is_nobody_elses(store: TicketStore, redis: Redis) -> None:
+    """What Redis refuses is unavailable; the other commands of its pipeline have their answers."""
+    good, bad = fresh_digest(), fresh_digest()
+    await store.put(Purpose.TICKET, good, b"value", 60_000)
+    await redis.hset(f"kafka-ws:ticket:{bad.hex()}", "not", "a string")
+    answers = await asyncio.gather(
+        *(store.take(Purpose.TICKET, digest) for digest in (bad, good, fresh_digest())), return_exceptions=True
+    )
+    assert isinstance(answers[0], StoreUnavailableError)
+    assert answers[1:] == [b"value", None]
 
 
 async def test_values_have_a_time_to_live_and_an_unreadable_name(store: TicketStore, redis: Redis) -> None:
@@ -133,14 +175,19 @@ async def test_a_restart_breaks_no_later_call(start_redis: StartRedis) -> None:
     """Connections that a restart has cut are replaced before use: the first call on each of them succeeds."""
     server = start_redis()
     store = connect(settings(server.address))
-    await asyncio.gather(*(store.take(Purpose.TICKET, fresh_digest()) for _ in range(CONNECTIONS_LIMIT)))
+    # As many pipelines as there may be connections, all in one turn.
+    many = CONNECTIONS_LIMIT * PIPELINE_LIMIT
+    await asyncio.gather(*(store.take(Purpose.TICKET, b"d" * 32) for _ in range(many)))
+    admin = Redis.from_url(server.address.url)
+    assert (await admin.info("clients"))["connected_clients"] == CONNECTIONS_LIMIT + 1
+    await admin.aclose()
     digest = fresh_digest()
     await store.put(Purpose.TICKET, digest, b"value", 60_000)
     server.stop()
     with pytest.raises(StoreUnavailableError):
         await store.take(Purpose.TICKET, digest)
     server.start()
-    taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for _ in range(CONNECTIONS_LIMIT)))
+    taken = await asyncio.gather(*(store.take(Purpose.TICKET, digest) for _ in range(many)))
     assert [value for value in taken if value is not None] == [b"value"]
     await store.close()
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkafka_ws/ticket/v1/ticket.proto\x12\x12kafka_ws.ticket.v1\"+\n\x12IssueTicketRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\"<\n\x13IssueTicketResponse\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x02 \x01(\x03\";\n\x13RedeemTicketRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x14\n\x0cresume_topic\x18\x02 \x01(\t\"[\n\x14RedeemTicketResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\x12\x19\n\x11resume_credential\x18\x02 \x01(\t\"A\n\x12VerifyTokenRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\x12\x14\n\x0cresume_topic\x18\x02 \x01(\t\"Z\n\x13VerifyTokenResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\x12\x19\n\x11resume_credential\x18\x02 \x01(\t\"7\n\x12ResumeGrantRequest\x12\x12\n\ncredential\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"?\n\x13ResumeGrantResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\"4\n\x05Grant\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1b\n\x13token_expires_at_ms\x18\x02 \x01(\x03\x32\x92\x03\n\rTicketService\x12^\n\x0bIssueTicket\x12&.kafka_ws.ticket.v1.IssueTicketRequest\x1a\'.kafka_ws.ticket.v1.IssueTicketResponse\x12\x61\n\x0cRedeemTicket\x12\'.kafka_ws.ticket.v1.RedeemTicketRequest\x1a(.kafka_ws.ticket.v1.RedeemTicketResponse\x12^\n\x0bVerifyToken\x12&.kafka_ws.ticket.v1.VerifyTokenRequest\x1a\'.kafka_ws.ticket.v1.VerifyTokenResponse\x12^\n\x0bResumeGrant\x12&.kafka_ws.ticket.v1.ResumeGrantRequest\x1a\'.kafka_ws.ticket.v1.ResumeGrantResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkafka_ws/ticket/v1/ticket.proto\x12\x12kafka_ws.ticket.v1\"+\n\x12IssueTicketRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\"<\n\x13IssueTicketResponse\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x02 \x01(\x03\";\n\x13RedeemTicketRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\x12\x14\n\x0cresume_topic\x18\x02 \x01(\t\"[\n\x14RedeemTicketResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\x12\x19\n\x11resume_credential\x18\x02 \x01(\t\"A\n\x12VerifyTokenRequest\x12\x15\n\rauthorization\x18\x01 \x01(\t\x12\x14\n\x0cresume_topic\x18\x02 \x01(\t\"Z\n\x13VerifyTokenResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\x12\x19\n\x11resume_credential\x18\x02 \x01(\t\"7\n\x12ResumeGrantRequest\x12\x12\n\ncredential\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"?\n\x13ResumeGrantResponse\x12(\n\x05grant\x18\x01 \x01(\x0b\x32\x19.kafka_ws.ticket.v1.Grant\">\n\x0c\x42\x61tchRequest\x12.\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1f.kafka_ws.ticket.v1.BatchedCall\"\x97\x02\n\x0b\x42\x61tchedCall\x12>\n\x0cissue_ticket\x18\x01 \x01(\x0b\x32&.kafka_ws.ticket.v1.IssueTicketRequestH\x00\x12@\n\rredeem_ticket\x18\x02 \x01(\x0b\x32\'.kafka_ws.ticket.v1.RedeemTicketRequestH\x00\x12>\n\x0cverify_token\x18\x03 \x01(\x0b\x32&.kafka_ws.ticket.v1.VerifyTokenRequestH\x00\x12>\n\x0cresume_grant\x18\x04 \x01(\x0b\x32&.kafka_ws.ticket.v1.ResumeGrantRequestH\x00\x42\x06\n\x04\x63\x61ll\"C\n\rBatchResponse\x12\x32\n\x07\x61nswers\x18\x01 \x03(\x0b\x32!.kafka_ws.ticket.v1.BatchedAnswer\"\xdd\x02\n\rBatchedAnswer\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\r\x12?\n\x0cissue_ticket\x18\x02 \x01(\x0b\x32\'.kafka_ws.ticket.v1.IssueTicketResponseH\x00\x12\x41\n\rredeem_ticket\x18\x03 \x01(\x0b\x32(.kafka_ws.ticket.v1.RedeemTicketResponseH\x00\x12?\n\x0cverify_token\x18\x04 \x01(\x0b\x32\'.kafka_ws.ticket.v1.VerifyTokenResponseH\x00\x12?\n\x0cresume_grant\x18\x05 \x01(\x0b\x32\'.kafka_ws.ticket.v1.ResumeGrantResponseH\x00\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1b.kafka_ws.ticket.v1.FailureH\x00\x42\x08\n\x06\x61nswer\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"4\n\x05Grant\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1b\n\x13token_expires_at_ms\x18\x02 \x01(\x03\x32\xe2\x03\n\rTicketService\x12^\n\x0bIssueTicket\x12&.kafka_ws.ticket.v1.IssueTicketRequest\x1a\'.kafka_ws.ticket.v1.IssueTicketResponse\x12\x61\n\x0cRedeemTicket\x12\'.kafka_ws.ticket.v1.RedeemTicketRequest\x1a(.kafka_ws.ticket.v1.RedeemTicketResponse\x12^\n\x0bVerifyToken\x12&.kafka_ws.ticket.v1.VerifyTokenRequest\x1a\'.kafka_ws.ticket.v1.VerifyTokenResponse\x12^\n\x0bResumeGrant\x12&.kafka_ws.ticket.v1.ResumeGrantRequest\x1a\'.kafka_ws.ticket.v1.ResumeGrantResponse\x12N\n\x05\x42\x61tch\x12 .kafka_ws.ticket.v1.BatchRequest\x1a!.kafka_ws.ticket.v1.BatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEGRANTREQUEST']._serialized_end=530
   _globals['_RESUMEGRANTRESPONSE']._serialized_start=532
   _globals['_RESUMEGRANTRESPONSE']._serialized_end=595
-  _globals['_GRANT']._serialized_start=597
-  _globals['_GRANT']._serialized_end=649
-  _globals['_TICKETSERVICE']._serialized_start=652
-  _globals['_TICKETSERVICE']._serialized_end=1054
+  _globals['_BATCHREQUEST']._serialized_start=597
+  _globals['_BATCHREQUEST']._serialized_end=659
+  _globals['_BATCHEDCALL']._serialized_start=662
+  _globals['_BATCHEDCALL']._serialized_end=941
+  _globals['_BATCHRESPONSE']._serialized_start=943
+  _globals['_BATCHRESPONSE']._serialized_end=1010
+  _globals['_BATCHEDANSWER']._serialized_start=1013
+  _globals['_BATCHEDANSWER']._serialized_end=1362
+  _globals['_FAILURE']._serialized_start=1364
+  _globals['_FAILURE']._serialized_end=1404
+  _globals['_GRANT']._serialized_start=1406
+  _globals['_GRANT']._serialized_end=1458
+  _globals['_TICKETSERVICE']._serialized_start=1461
+  _globals['_TICKETSERVICE']._serialized_end=1943
 # @@protoc_insertion_point(module_scope)

@@ -6,8 +6,10 @@ The ticket service: trades a JSON Web Token for a single-use ticket, and a ticke
 Times are milliseconds since the Unix epoch, UTC. Field numbers are never reused.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -210,6 +212,148 @@ class ResumeGrantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeGrantResponse: _TypeAlias = ResumeGrantResponse  # noqa: Y015
+
+@_typing.final
+class BatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchedCall]: ...
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___BatchedCall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRequest: _TypeAlias = BatchRequest  # noqa: Y015
+
+@_typing.final
+class BatchedCall(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUE_TICKET_FIELD_NUMBER: _builtins.int
+    REDEEM_TICKET_FIELD_NUMBER: _builtins.int
+    VERIFY_TOKEN_FIELD_NUMBER: _builtins.int
+    RESUME_GRANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def issue_ticket(self) -> Global___IssueTicketRequest: ...
+    @_builtins.property
+    def redeem_ticket(self) -> Global___RedeemTicketRequest: ...
+    @_builtins.property
+    def verify_token(self) -> Global___VerifyTokenRequest: ...
+    @_builtins.property
+    def resume_grant(self) -> Global___ResumeGrantRequest: ...
+    def __init__(
+        self,
+        *,
+        issue_ticket: Global___IssueTicketRequest | None = ...,
+        redeem_ticket: Global___RedeemTicketRequest | None = ...,
+        verify_token: Global___VerifyTokenRequest | None = ...,
+        resume_grant: Global___ResumeGrantRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "issue_ticket", b"issue_ticket", "redeem_ticket", b"redeem_ticket", "resume_grant", b"resume_grant", "verify_token", b"verify_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "issue_ticket", b"issue_ticket", "redeem_ticket", b"redeem_ticket", "resume_grant", b"resume_grant", "verify_token", b"verify_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["issue_ticket", "redeem_ticket", "verify_token", "resume_grant"]  # noqa: Y015
+    _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
+
+Global___BatchedCall: _TypeAlias = BatchedCall  # noqa: Y015
+
+@_typing.final
+class BatchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchedAnswer]: ...
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___BatchedAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchResponse: _TypeAlias = BatchResponse  # noqa: Y015
+
+@_typing.final
+class BatchedAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    ISSUE_TICKET_FIELD_NUMBER: _builtins.int
+    REDEEM_TICKET_FIELD_NUMBER: _builtins.int
+    VERIFY_TOKEN_FIELD_NUMBER: _builtins.int
+    RESUME_GRANT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    call: _builtins.int
+    """Which of `BatchRequest.calls` this answers: its index, from 0."""
+    @_builtins.property
+    def issue_ticket(self) -> Global___IssueTicketResponse: ...
+    @_builtins.property
+    def redeem_ticket(self) -> Global___RedeemTicketResponse: ...
+    @_builtins.property
+    def verify_token(self) -> Global___VerifyTokenResponse: ...
+    @_builtins.property
+    def resume_grant(self) -> Global___ResumeGrantResponse: ...
+    @_builtins.property
+    def failure(self) -> Global___Failure: ...
+    def __init__(
+        self,
+        *,
+        call: _builtins.int = ...,
+        issue_ticket: Global___IssueTicketResponse | None = ...,
+        redeem_ticket: Global___RedeemTicketResponse | None = ...,
+        verify_token: Global___VerifyTokenResponse | None = ...,
+        resume_grant: Global___ResumeGrantResponse | None = ...,
+        failure: Global___Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "failure", b"failure", "issue_ticket", b"issue_ticket", "redeem_ticket", b"redeem_ticket", "resume_grant", b"resume_grant", "verify_token", b"verify_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "call", b"call", "failure", b"failure", "issue_ticket", b"issue_ticket", "redeem_ticket", b"redeem_ticket", "resume_grant", b"resume_grant", "verify_token", b"verify_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["issue_ticket", "redeem_ticket", "verify_token", "resume_grant", "failure"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___BatchedAnswer: _TypeAlias = BatchedAnswer  # noqa: Y015
+
+@_typing.final
+class Failure(_message.Message):
+    """The status that the call would have ended with by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """gRPC's status code, never OK (0)."""
+    message: _builtins.str
+    """The status text."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Failure: _TypeAlias = Failure  # noqa: Y015
 
 @_typing.final
 class Grant(_message.Message):

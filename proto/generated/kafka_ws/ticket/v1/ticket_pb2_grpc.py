@@ -54,6 +54,11 @@ class TicketServiceStub:
                 request_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantRequest.SerializeToString,
                 response_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantResponse.FromString,
                 _registered_method=True)
+        self.Batch = channel.unary_stream(
+                '/kafka_ws.ticket.v1.TicketService/Batch',
+                request_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.BatchRequest.SerializeToString,
+                response_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.BatchResponse.FromString,
+                _registered_method=True)
 
 
 class TicketServiceServicer:
@@ -97,6 +102,16 @@ class TicketServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Batch(self, request, context):
+        """Any of the calls above, many at once: for an edge that many clients come to at the same moment. The calls are
+        independent of each other; each is answered once, as soon as its answer is there, together with others or not, in
+        any order. One that fails says so in its answer.
+        INVALID_ARGUMENT  more than 1,000 calls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TicketServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -119,6 +134,11 @@ def add_TicketServiceServicer_to_server(servicer, server):
                     servicer.ResumeGrant,
                     request_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantRequest.FromString,
                     response_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantResponse.SerializeToString,
+            ),
+            'Batch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Batch,
+                    request_deserializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.BatchRequest.FromString,
+                    response_serializer=kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.BatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +249,33 @@ class TicketService:
             '/kafka_ws.ticket.v1.TicketService/ResumeGrant',
             kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantRequest.SerializeToString,
             kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.ResumeGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Batch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kafka_ws.ticket.v1.TicketService/Batch',
+            kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.BatchRequest.SerializeToString,
+            kafka__ws_dot_ticket_dot_v1_dot_ticket__pb2.BatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,12 @@ class TicketServiceStub:
       UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
       UNAVAILABLE      the ticket store cannot be reached.
     """
+    Batch: _grpc.UnaryStreamMultiCallable[_ticket_pb2.BatchRequest, _ticket_pb2.BatchResponse]
+    """Any of the calls above, many at once: for an edge that many clients come to at the same moment. The calls are
+    independent of each other; each is answered once, as soon as its answer is there, together with others or not, in
+    any order. One that fails says so in its answer.
+      INVALID_ARGUMENT  more than 1,000 calls.
+    """
 
 @_typing.type_check_only
 class TicketServiceAsyncStub(TicketServiceStub):
@@ -81,6 +87,12 @@ class TicketServiceAsyncStub(TicketServiceStub):
     number of times until the token expires or the credential's entry is deleted from the store.
       UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
       UNAVAILABLE      the ticket store cannot be reached.
+    """
+    Batch: _aio.UnaryStreamMultiCallable[_ticket_pb2.BatchRequest, _ticket_pb2.BatchResponse]  # type: ignore[assignment]
+    """Any of the calls above, many at once: for an edge that many clients come to at the same moment. The calls are
+    independent of each other; each is answered once, as soon as its answer is there, together with others or not, in
+    any order. One that fails says so in its answer.
+      INVALID_ARGUMENT  more than 1,000 calls.
     """
 
 class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -128,6 +140,18 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         number of times until the token expires or the credential's entry is deleted from the store.
           UNAUTHENTICATED  `Invalid ticket`: unknown, expired, revoked, forged, or issued for another topic,
           UNAVAILABLE      the ticket store cannot be reached.
+        """
+
+    @_abc_1.abstractmethod
+    def Batch(
+        self,
+        request: _ticket_pb2.BatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ticket_pb2.BatchResponse], _abc.AsyncIterator[_ticket_pb2.BatchResponse]]:
+        """Any of the calls above, many at once: for an edge that many clients come to at the same moment. The calls are
+        independent of each other; each is answered once, as soon as its answer is there, together with others or not, in
+        any order. One that fails says so in its answer.
+          INVALID_ARGUMENT  more than 1,000 calls.
         """
 
 def add_TicketServiceServicer_to_server(servicer: TicketServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -78,6 +78,8 @@ class SessionListener(Protocol):
         """Whether `room` would not wait."""
 
 
+_TOGETHER_BYTES = 16 * 1024
+"""Of requests that are sent as one message, and one more of any size."""
 _LOOK_SEC = 2.0
 _SILENT_LOOKS = 5
 """Looks in a row that find nothing new on a stream before its replica counts as out of reach: replicas give a sign of
@@ -140,7 +142,7 @@ class FilterSession:
         self._assignments[assignment.number] = assignment
         self._send(
             filter_pb2.SessionRequest(
-                open=filter_pb2.Open(subscription_id=assignment.number, subscription=leg.request())
+                open=[filter_pb2.Open(subscription_id=assignment.number, subscription=leg.request())]
             )
         )
         return assignment
@@ -148,7 +150,7 @@ class FilterSession:
     def close(self, assignment: Assignment) -> None:
         """Asks the replica to stop serving a leg. Does nothing when it does not."""
         if self._assignments.pop(assignment.number, None) is not None:
-            self._send(filter_pb2.SessionRequest(close=filter_pb2.Close(subscription_id=assignment.number)))
+            self._send(filter_pb2.SessionRequest(close=[filter_pb2.Close(subscription_id=assignment.number)]))
 
     def _send(self, request: filter_pb2.SessionRequest) -> None:
         # Bounded by the number of subscriptions. Without a stream there is nobody to tell.
@@ -229,9 +231,16 @@ class FilterSession:
         call.cancel()
 
     async def _write_requests(self, call: _Call, requests: asyncio.Queue[filter_pb2.SessionRequest]) -> None:
+        """Writes what there is to ask for, all that waits together."""
         try:
             while True:
-                await call.write(await requests.get())
+                request = await requests.get()
+                size = request.ByteSize()
+                while size < _TOGETHER_BYTES and not requests.empty():
+                    another = requests.get_nowait()
+                    size += another.ByteSize()
+                    request.MergeFrom(another)
+                await call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The reading side sees the end of the call as well, and says so.
             return
@@ -247,6 +256,9 @@ class FilterSession:
         self._listener.lost(lost)
 
     def _handle(self, message: filter_pb2.SessionResponse) -> None:
+        for opened in message.opened:
+            for assignment in self._known((opened.subscription_id,)):
+                self._listener.opened(assignment, opened)
         match message.WhichOneof("response"):
             case "records":
                 self._deliver(message.records)
@@ -258,9 +270,6 @@ class FilterSession:
                     leg.subscriber.progress(progress.partition, progress.next_offset)
                     if is_level:
                         self._listener.level(leg)
-            case "opened":
-                for assignment in self._known((message.opened.subscription_id,)):
-                    self._listener.opened(assignment, message.opened)
             case "rejected":
                 self._refused(message.rejected.subscription_id, message.rejected.rejection)
             case "closed":

@@ -18,6 +18,11 @@ from filter_service.subscriptions import Accepted
 
 T = TypeVar("T")
 
+_TOGETHER = 100
+"""Answers that are sent as one message at most."""
+_SMALL_BYTES = 4096
+"""Of an answer that is sent with others; larger is only one with a long query."""
+
 Told = Batch | PositionNote | Missing | TopicNote
 """Items that become one message."""
 
@@ -33,6 +38,16 @@ def opened(number: int, accepted: Accepted) -> pb.Opened:
     if accepted.stop is not None:
         message.stop.CopyFrom(pb.Position(next_offsets=accepted.stop, topic_id=accepted.topic_id))
     return message
+
+
+def join(before: pb.SessionResponse, message: pb.SessionResponse) -> bool:
+    """Adds what `message` says is open to what `before` says, if both say only that and it stays a message of a
+    moderate size. Returns whether it did.
+    """
+    if not (message.opened and 0 < len(before.opened) < _TOGETHER) or message.ByteSize() > _SMALL_BYTES:
+        return False
+    before.opened.extend(message.opened)
+    return True
 
 
 def for_session(item: Told) -> pb.SessionResponse | None:

@@ -187,7 +187,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                 subscriptions.close(writer.stream, subscription.id)
                 yield _completed(subscription.id)
 
-        writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert)
+        writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert, messages.join)
         writer.send(self._status())
         if subscriptions.draining:
             writer.send(pb.SessionResponse(draining=self._draining()))
@@ -217,20 +217,19 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         opening: dict[int, asyncio.Task[None]] = {}
         try:
             async for request in requests:
-                if len(opening) >= OPENS_AT_A_TIME:
-                    await asyncio.wait(opening.values(), return_when=asyncio.FIRST_COMPLETED)
-                await writer.below(CONTROL_BACKLOG)
-                kind = request.WhichOneof("request")
-                if kind == "open":
-                    number = request.open.subscription_id
+                for asked in request.open:
+                    if len(opening) >= OPENS_AT_A_TIME:
+                        await asyncio.wait(opening.values(), return_when=asyncio.FIRST_COMPLETED)
+                    await writer.below(CONTROL_BACKLOG)
+                    number = asked.subscription_id
                     if number == 0 or number in opening or number in writer.stream.subscriptions:
                         writer.send(_rejected(number, SubscriptionIdError(number)))
                         continue
-                    task = asyncio.create_task(self._open(writer, request.open))
+                    task = asyncio.create_task(self._open(writer, asked))
                     opening[number] = task
                     task.add_done_callback(partial(_forget, opening, number))
-                elif kind == "close":
-                    number = request.close.subscription_id
+                for unwanted in request.close:
+                    number = unwanted.subscription_id
                     if number in opening:
                         opening.pop(number).cancel()
                     self._subscriptions.close(writer.stream, number)
@@ -242,7 +241,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         number = request.subscription_id
 
         def tell_opened(accepted: Accepted) -> None:
-            writer.send(pb.SessionResponse(opened=messages.opened(number, accepted)))
+            writer.send(pb.SessionResponse(opened=[messages.opened(number, accepted)]))
             if accepted.is_complete:
                 writer.send(_completed(number))
 

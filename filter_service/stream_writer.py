@@ -21,6 +21,7 @@ class StreamWriter(Generic[ResponseT]):
         subscriptions: of the process.
         write: sends one message; waits while the peer does not read (HTTP/2 flow control).
         convert: makes messages of an outbox item, each when the one before has been written.
+        join: adds a message to the one before it that waits as well, if that can be; returns whether it did.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class StreamWriter(Generic[ResponseT]):
         subscriptions: Subscriptions,
         write: Callable[[ResponseT], Awaitable[None]],
         convert: Callable[[Item], Iterable[ResponseT]],
+        join: Callable[[ResponseT, ResponseT], bool] = lambda _before, _message: False,
     ) -> None:
         self._subscriptions = subscriptions
         self._write = write
         self._convert = convert
+        self._join = join
         self._control: deque[ResponseT] = deque()
         self._ready = asyncio.Event()
         self._drained = asyncio.Event()
@@ -52,7 +55,8 @@ class StreamWriter(Generic[ResponseT]):
 
     def send(self, message: ResponseT) -> None:
         """Queues a message of the protocol itself; it goes before anything that enters the outbox later."""
-        self._control.append(message)
+        if not (self._control and self._join(self._control[-1], message)):
+            self._control.append(message)
         self._ready.set()
 
     async def flush(self) -> None:

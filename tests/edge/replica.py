@@ -112,6 +112,8 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         self.sessions: list[EdgeSession] = []
         self.opens: list[filter_pb2.Open] = []
         """Every `open` that ever arrived."""
+        self.most_asked = 0
+        """How many one message has asked for, at most."""
         self.kafka_available = True
         self.rejection: filter_pb2.Rejection | None = None
         """What every `open` gets, when set."""
@@ -205,13 +207,14 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
 
     async def _read_requests(self, session: EdgeSession, requests: AsyncIterator[filter_pb2.SessionRequest]) -> None:
         async for request in requests:
-            if request.HasField("close"):
-                session.open.pop(request.close.subscription_id, None)
-            else:
-                self.opens.append(request.open)
+            self.most_asked = max(self.most_asked, len(request.open) + len(request.close))
+            for asked in request.open:
+                self.opens.append(asked)
                 await self.answers.wait()
-                session.outbox.put_nowait(self._answer(session, request.open))
+                session.outbox.put_nowait(self._answer(session, asked))
                 self.logs.wake()
+            for unwanted in request.close:
+                session.open.pop(unwanted.subscription_id, None)
 
     def _answer(self, session: EdgeSession, request: filter_pb2.Open) -> filter_pb2.SessionResponse:
         number, wanted = request.subscription_id, request.subscription
@@ -244,7 +247,7 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         )
         if stop is not None:
             opened.stop.CopyFrom(self.logs.position(wanted.topic, stop))
-        return filter_pb2.SessionResponse(opened=opened)
+        return filter_pb2.SessionResponse(opened=[opened])
 
     def _start(self, wanted: filter_pb2.Subscription) -> dict[int, int]:
         partitions = self.logs.records[wanted.topic]

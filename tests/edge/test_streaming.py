@@ -99,6 +99,23 @@ async def test_client_that_leaves_during_opening_leaks_nothing(make_system: Make
     assert await numbers(socket, 1) == [0]
 
 
+async def test_what_is_asked_for_at_once_goes_together(make_system: MakeSystem) -> None:
+    """When a replica dies the next one gets all its subscriptions in a few messages, and serves each."""
+    system = await make_system(replicas=2)
+    await system.replicas[1].kill()
+    sockets = [await system.connect(where=f'"n":{number},') for number in range(100)]
+    await system.replicas[1].start()
+    await eventually(lambda: system.replicas[1].sessions, "the edge has a second replica")
+    other = system.replicas[1]
+    before = other.open_count
+    await system.replicas[0].kill()
+    await eventually(lambda: other.open_count == 100, "the other replica serves all")
+    assert other.most_asked >= (100 - before) // 4
+    write(system, [b'{"n":%d,"x":0}' % number for number in range(100)])
+    for number, socket in enumerate(sockets):
+        assert await numbers(socket, 1) == [number]
+
+
 async def test_killed_replica_is_replaced(make_system: MakeSystem) -> None:
     """When the replica that serves a topic dies, another continues: nothing is lost, nothing comes twice."""
     system = await make_system(replicas=3, batch=3)

@@ -206,6 +206,7 @@ class SessionClient:
         partition_counts: by number, as last told by `topic_changed`.
         complete: numbers that have reached their stop.
         gaps: every `gap`.
+        most_opened: how many one message has said to be open, at most.
         ended: how the session ended, once it has.
     """
 
@@ -222,6 +223,7 @@ class SessionClient:
         self.partition_counts: dict[int, int] = {}
         self.complete: set[int] = set()
         self.gaps: list[pb.Gap] = []
+        self.most_opened = 0
         self.noted: set[int] = set()
         self.gone: set[int] = set()
         """Numbers whose records are no longer looked at."""
@@ -249,7 +251,7 @@ class SessionClient:
 
     async def ask(self, number: int, wanted: pb.Subscription) -> None:
         """Send `open`; the answer is not waited for."""
-        await self.send(pb.SessionRequest(open=pb.Open(subscription_id=number, subscription=wanted)))
+        await self.send(pb.SessionRequest(open=[pb.Open(subscription_id=number, subscription=wanted)]))
 
     async def open(self, number: int, topic: str, **how: Any) -> pb.Opened:
         """Open a subscription."""
@@ -272,7 +274,7 @@ class SessionClient:
     async def close(self, number: int) -> None:
         """Close a subscription; what is still on its way for it is not looked at."""
         self.gone.add(number)
-        await self.send(pb.SessionRequest(close=pb.Close(subscription_id=number)))
+        await self.send(pb.SessionRequest(close=[pb.Close(subscription_id=number)]))
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something holds."""
@@ -324,18 +326,19 @@ class SessionClient:
     def _handle(self, message: pb.SessionResponse) -> None:
         kind = message.WhichOneof("response")
         assert kind == "status" or self.kafka_available, "the first message is the status"
+        self.most_opened = max(self.most_opened, len(message.opened))
+        for opened in message.opened:
+            number = opened.subscription_id
+            self.gone.discard(number)
+            self.noted.discard(number)
+            self.opens[number] = opened
+            self.followers[number] = Follower()
+            self.followers[number].opened(opened)
         match kind:
             case "status":
                 self.signs_of_life += 1
                 if self.kafka_available[-1:] != [message.status.kafka_available]:
                     self.kafka_available.append(message.status.kafka_available)
-            case "opened":
-                number = message.opened.subscription_id
-                self.gone.discard(number)
-                self.noted.discard(number)
-                self.opens[number] = message.opened
-                self.followers[number] = Follower()
-                self.followers[number].opened(message.opened)
             case "rejected":
                 self.rejections[message.rejected.subscription_id] = message.rejected.rejection
             case "closed":

@@ -1,11 +1,13 @@
-"""Batches as sessions are told them: without what lies behind a stop, and without what nobody takes any more."""
+"""Batches as sessions are told them: without what lies behind a stop, and without what nobody takes any more. And
+answers that go together.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
 from filter_service.limit import Limit
-from filter_service.messages import for_session
+from filter_service.messages import for_session, join
 from filter_service.subscription import Subscription
 from tests.filter_service.made import any_batches, delivered, outbox, subscription
 
@@ -44,3 +46,20 @@ def test_everybody_gets_what_is_before_its_stop(data: st.DataObject) -> None:
     assert {number: [rows[index] for index in indexes] for number, indexes in got.items()} == expected
     assert set().union(*got.values()) == set(everything)
     assert found.next_offset == batch.next_offset
+
+
+def opened(number: int, where: str = "") -> pb.SessionResponse:
+    return pb.SessionResponse(opened=[pb.Opened(subscription_id=number, canonical=pb.Query(where=where))])
+
+
+def test_answers_go_together() -> None:
+    """Small ones that only say what is open, in their order, up to a hundred; nothing else is touched."""
+    first = opened(1)
+    assert all(join(first, opened(number)) for number in range(2, 101))
+    assert [each.subscription_id for each in first.opened] == list(range(1, 101))
+    rejected = pb.SessionResponse(rejected=pb.Rejected(subscription_id=9))
+    long = opened(9, where="x" * 5000)
+    for before, message in ((first, opened(9)), (opened(1), rejected), (rejected, opened(9)), (opened(1), long)):
+        kept = before.SerializeToString()
+        assert not join(before, message)
+        assert before.SerializeToString() == kept

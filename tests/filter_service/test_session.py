@@ -156,6 +156,36 @@ async def test_many_at_once(client: Client, create_topic: CreateTopic, topic: Ma
         assert set(session.rejections) == {number for number in range(1, 3_001) if number % 3 == 2}
 
 
+async def test_many_in_one_message(
+    service: FilterService, client: Client, create_topic: CreateTopic, records: RecordWriter
+) -> None:
+    """Each that one message opens has its own answer, and each that it closes, opened by it or before, is closed."""
+    topic = create_topic()
+    before = service.metric("kafka_ws_filter_subscriptions")
+    async with client.session() as session:
+        await session.open(1000, topic)
+        wheres = {number: "wrong" if number % 10 == 3 else f"n=eq:{number};" for number in range(1, 301)}
+        asked = [
+            pb.Open(subscription_id=number, subscription=subscription(topic, where=where))
+            for number, where in wheres.items()
+        ]
+        await session.send(
+            pb.SessionRequest(
+                open=[*asked, pb.Open(subscription_id=7, subscription=subscription(topic))],
+                close=[pb.Close(subscription_id=number) for number in (299, 300, 1000)],
+            )
+        )
+        refused = {7, *(number for number, where in wheres.items() if where == "wrong")}
+        good = wheres.keys() - refused - {299, 300}
+        await session.until(lambda: session.opens.keys() >= {7, *good} and session.rejections.keys() >= refused)
+        assert session.rejections[7].reason == "subscription id 7 is in use on this session"
+        await session.until(lambda: service.metric("kafka_ws_filter_subscriptions") == before + len(good) + 1)
+        # Hundreds of answers, a few messages.
+        assert session.most_opened > 10
+        records.write(topic, b'{"n":298}')
+        assert await session.values(298, 1) == [b'{"n":298}']
+
+
 async def test_a_position_that_is_gone(
     client: Client, kafka: KafkaCluster, create_topic: CreateTopic, records: RecordWriter
 ) -> None:

@@ -1,8 +1,9 @@
 """A reconnect storm: 10,000 different rules arrive at once while records flow (goal 1).
 
-The storm is one edge's session that asks for everything without waiting for answers, as an edge does whose replica has
-died. Live delivery is watched through the whole path by a socket that was there before, and beside it by a consumer
-with nothing behind it: what that has to wait for, the broker and the machine have held up, which share in the storm.
+The storm is one edge's session that asks for everything without waiting for answers, many in a message, as an edge does
+whose replica has died. Live delivery is watched through the whole path by a socket that was there before, and beside it
+by a consumer with nothing behind it: what that has to wait for, the broker and the machine have held up, which share in
+the storm.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ _OPEN_TIMEOUT_SEC = 60.0
 
 
 _SESSION = "/kafka_ws.filter.v1.FilterService/Session"
-_OPENED = pb.SessionResponse(opened=pb.Opened()).SerializeToString()[:1]
-"""How a response begins that says that a subscription is open."""
+_OPENED = pb.SessionResponse(opened=[pb.Opened()]).SerializeToString()[:1]
+"""How a response begins that says that subscriptions are open."""
+_TOGETHER = 50
+"""Subscriptions that are asked for in one message: for an edge, what waits while it writes."""
 
 
 class _Storm:
     """The session. It goes on reading what its rules match until `close`.
 
-    The broker and the services have to share the machine with it: requests are made beforehand, and of responses only
-    the first byte is looked at.
+    The broker and the services have to share the machine with it: requests are made beforehand, and of responses with
+    records only the first byte is looked at.
 
     Args:
         address: the filter replica's `host:port`.
@@ -47,13 +50,14 @@ class _Storm:
 
     def __init__(self, address: str, topic: str, wheres: Sequence[str]) -> None:
         self._channel = grpc.insecure_channel(address)
-        self._requests = [
-            pb.SessionRequest(
-                open=pb.Open(
-                    subscription_id=number, subscription=pb.Subscription(topic=topic, query=pb.Query(where=where))
-                )
-            ).SerializeToString()
+        opens = [
+            pb.Open(subscription_id=number, subscription=pb.Subscription(topic=topic, query=pb.Query(where=where)))
             for number, where in enumerate(wheres, 1)
+        ]
+        self._count = len(opens)
+        self._requests = [
+            pb.SessionRequest(open=opens[first : first + _TOGETHER]).SerializeToString()
+            for first in range(0, len(opens), _TOGETHER)
         ]
         self._leave = threading.Event()
         self._opened = threading.Event()
@@ -65,7 +69,7 @@ class _Storm:
         self._began = time.monotonic()
         self._reading.start()
         if not self._opened.wait(_OPEN_TIMEOUT_SEC):
-            raise TimeoutError(f"{len(self._requests)} subscriptions were not open after {_OPEN_TIMEOUT_SEC:g} s")
+            raise TimeoutError(f"{self._count} subscriptions were not open after {_OPEN_TIMEOUT_SEC:g} s")
         return time.monotonic() - self._began
 
     def close(self) -> None:
@@ -86,8 +90,9 @@ class _Storm:
         opened = 0
         session: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(_SESSION)
         for response in session(self._paced()):
-            opened += response.startswith(_OPENED)
-            if opened == len(self._requests):
+            if response.startswith(_OPENED):
+                opened += len(pb.SessionResponse.FromString(response).opened)
+            if opened == self._count:
                 self._opened.set()
 
 

@@ -955,27 +955,29 @@ Global___Close: _TypeAlias = Close  # noqa: Y015
 
 @_typing.final
 class SessionRequest(_message.Message):
+    """What an edge asks for: any number of either, so that thousands need not be a message each. All of `open` come before
+    all of `close`.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     OPEN_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def open(self) -> Global___Open: ...
+    def open(self) -> _containers.RepeatedCompositeFieldContainer[Global___Open]: ...
     @_builtins.property
-    def close(self) -> Global___Close: ...
+    def close(self) -> _containers.RepeatedCompositeFieldContainer[Global___Close]: ...
     def __init__(
         self,
         *,
-        open: Global___Open | None = ...,
-        close: Global___Close | None = ...,
+        open: _abc.Iterable[Global___Open] | None = ...,
+        close: _abc.Iterable[Global___Close] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["open", "close"]  # noqa: Y015
-    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
 
@@ -1080,7 +1082,9 @@ class SessionResponse(_message.Message):
     GAP_FIELD_NUMBER: _builtins.int
     TOPIC_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def opened(self) -> Global___Opened: ...
+    def opened(self) -> _containers.RepeatedCompositeFieldContainer[Global___Opened]:
+        """Any number of these, or one of the following."""
+
     @_builtins.property
     def rejected(self) -> Global___Rejected: ...
     @_builtins.property
@@ -1102,7 +1106,7 @@ class SessionResponse(_message.Message):
     def __init__(
         self,
         *,
-        opened: Global___Opened | None = ...,
+        opened: _abc.Iterable[Global___Opened] | None = ...,
         rejected: Global___Rejected | None = ...,
         records: Global___SessionRecords | None = ...,
         progress: Global___Progress | None = ...,
@@ -1113,11 +1117,11 @@ class SessionResponse(_message.Message):
         gap: Global___Gap | None = ...,
         topic_changed: Global___TopicChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "rejected", "records", "progress", "closed", "draining", "status", "completed", "gap", "topic_changed"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["rejected", "records", "progress", "closed", "draining", "status", "completed", "gap", "topic_changed"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 

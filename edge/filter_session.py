@@ -114,6 +114,7 @@ class FilterSession:
         self._last_number = 0
         self._requests: asyncio.Queue[filter_pb2.SessionRequest] | None = None
         self._kafka_available = False
+        self._takes_several = False
         self._heard = 0  # messages that have come
         self._is_listening = False
         self._is_silent = False
@@ -142,7 +143,7 @@ class FilterSession:
         self._assignments[assignment.number] = assignment
         self._send(
             filter_pb2.SessionRequest(
-                open=[filter_pb2.Open(subscription_id=assignment.number, subscription=leg.request())]
+                open=filter_pb2.Open(subscription_id=assignment.number, subscription=leg.request())
             )
         )
         return assignment
@@ -150,7 +151,7 @@ class FilterSession:
     def close(self, assignment: Assignment) -> None:
         """Asks the replica to stop serving a leg. Does nothing when it does not."""
         if self._assignments.pop(assignment.number, None) is not None:
-            self._send(filter_pb2.SessionRequest(close=[filter_pb2.Close(subscription_id=assignment.number)]))
+            self._send(filter_pb2.SessionRequest(close=filter_pb2.Close(subscription_id=assignment.number)))
 
     def _send(self, request: filter_pb2.SessionRequest) -> None:
         # Bounded by the number of subscriptions. Without a stream there is nobody to tell.
@@ -235,11 +236,8 @@ class FilterSession:
         try:
             while True:
                 request = await requests.get()
-                size = request.ByteSize()
-                while size < _TOGETHER_BYTES and not requests.empty():
-                    another = requests.get_nowait()
-                    size += another.ByteSize()
-                    request.MergeFrom(another)
+                if self._takes_several and not requests.empty():
+                    request = _several(request, requests)
                 await call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The reading side sees the end of the call as well, and says so.
@@ -256,9 +254,6 @@ class FilterSession:
         self._listener.lost(lost)
 
     def _handle(self, message: filter_pb2.SessionResponse) -> None:
-        for opened in message.opened:
-            for assignment in self._known((opened.subscription_id,)):
-                self._listener.opened(assignment, opened)
         match message.WhichOneof("response"):
             case "records":
                 self._deliver(message.records)
@@ -270,6 +265,12 @@ class FilterSession:
                     leg.subscriber.progress(progress.partition, progress.next_offset)
                     if is_level:
                         self._listener.level(leg)
+            case "several":
+                for each in message.several.responses:
+                    self._handle(each)
+            case "opened":
+                for assignment in self._known((message.opened.subscription_id,)):
+                    self._listener.opened(assignment, message.opened)
             case "rejected":
                 self._refused(message.rejected.subscription_id, message.rejected.rejection)
             case "closed":
@@ -315,6 +316,7 @@ class FilterSession:
             self._listener.refused(assignment, rejection)
 
     def _status(self, status: filter_pb2.Status) -> None:
+        self._takes_several = status.takes_several
         if status.kafka_available:
             self.kafka_lost_at = None
         elif self.kafka_lost_at is None:
@@ -323,3 +325,15 @@ class FilterSession:
             _log.info("filter replica", replica=self.address, kafka_available=status.kafka_available)
             self._kafka_available = status.kafka_available
             self._listener.changed(self)
+
+
+def _several(
+    first: filter_pb2.SessionRequest, others: asyncio.Queue[filter_pb2.SessionRequest]
+) -> filter_pb2.SessionRequest:
+    """Of what waits, what goes as one message."""
+    together = [first]
+    size = first.ByteSize()
+    while size < _TOGETHER_BYTES and not others.empty():
+        together.append(others.get_nowait())
+        size += together[-1].ByteSize()
+    return filter_pb2.SessionRequest(several=filter_pb2.SessionRequest.Several(requests=together))

@@ -151,7 +151,28 @@ class TicketClient:
                     else:
                         questions[answer.call].answer(answer)
         except grpc.aio.AioRpcError as error:
-            raise _CallFailedError(error.code(), error.details() or "") from None
+            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                raise _CallFailedError(error.code(), error.details() or "") from None
+            # A ticket service that has not been updated yet.
+            await asyncio.gather(*map(self._ask_alone, questions))
+
+    async def _ask_alone(self, question: Question[ticket_pb2.BatchedCall, ticket_pb2.BatchedAnswer]) -> None:
+        call = question.request
+        name = call.WhichOneof("call")
+        try:
+            match name:
+                case "issue_ticket":
+                    answer: Any = await self._stub.IssueTicket(call.issue_ticket, timeout=self._timeout_sec)
+                case "redeem_ticket":
+                    answer = await self._stub.RedeemTicket(call.redeem_ticket, timeout=self._timeout_sec)
+                case "verify_token":
+                    answer = await self._stub.VerifyToken(call.verify_token, timeout=self._timeout_sec)
+                case _:
+                    answer = await self._stub.ResumeGrant(call.resume_grant, timeout=self._timeout_sec)
+        except grpc.aio.AioRpcError as error:
+            question.fail(_CallFailedError(error.code(), error.details() or ""))
+        else:
+            question.answer(ticket_pb2.BatchedAnswer(**{str(name): answer}))
 
     async def run(self) -> None:
         """Watches the service's health until cancelled."""

@@ -40,14 +40,18 @@ def opened(number: int, accepted: Accepted) -> pb.Opened:
     return message
 
 
-def join(before: pb.SessionResponse, message: pb.SessionResponse) -> bool:
-    """Adds what `message` says is open to what `before` says, if both say only that and it stays a message of a
-    moderate size. Returns whether it did.
-    """
-    if not (message.opened and 0 < len(before.opened) < _TOGETHER) or message.ByteSize() > _SMALL_BYTES:
-        return False
-    before.opened.extend(message.opened)
-    return True
+def join(before: pb.SessionResponse, message: pb.SessionResponse) -> pb.SessionResponse | None:
+    """Both as one message of a moderate size, or None. A `before` that is several is added to."""
+    if message.ByteSize() > _SMALL_BYTES:
+        return None
+    if not before.HasField("several"):
+        if before.ByteSize() > _SMALL_BYTES:
+            return None
+        before = pb.SessionResponse(several=pb.SessionResponse.Several(responses=(before,)))
+    elif len(before.several.responses) >= _TOGETHER:
+        return None
+    before.several.responses.append(message)
+    return before
 
 
 def for_session(item: Told) -> pb.SessionResponse | None:

@@ -187,7 +187,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
                 subscriptions.close(writer.stream, subscription.id)
                 yield _completed(subscription.id)
 
-        writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert, messages.join)
+        writer = StreamWriter[pb.SessionResponse](subscriptions, context.write, convert)
         writer.send(self._status())
         if subscriptions.draining:
             writer.send(pb.SessionResponse(draining=self._draining()))
@@ -216,20 +216,21 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
     ) -> None:
         opening: dict[int, asyncio.Task[None]] = {}
         try:
-            async for request in requests:
-                for asked in request.open:
-                    if len(opening) >= OPENS_AT_A_TIME:
-                        await asyncio.wait(opening.values(), return_when=asyncio.FIRST_COMPLETED)
-                    await writer.below(CONTROL_BACKLOG)
-                    number = asked.subscription_id
+            async for request in _each(requests, writer):
+                if len(opening) >= OPENS_AT_A_TIME:
+                    await asyncio.wait(opening.values(), return_when=asyncio.FIRST_COMPLETED)
+                await writer.below(CONTROL_BACKLOG)
+                kind = request.WhichOneof("request")
+                if kind == "open":
+                    number = request.open.subscription_id
                     if number == 0 or number in opening or number in writer.stream.subscriptions:
                         writer.send(_rejected(number, SubscriptionIdError(number)))
                         continue
-                    task = asyncio.create_task(self._open(writer, asked))
+                    task = asyncio.create_task(self._open(writer, request.open))
                     opening[number] = task
                     task.add_done_callback(partial(_forget, opening, number))
-                for unwanted in request.close:
-                    number = unwanted.subscription_id
+                elif kind == "close":
+                    number = request.close.subscription_id
                     if number in opening:
                         opening.pop(number).cancel()
                     self._subscriptions.close(writer.stream, number)
@@ -241,7 +242,7 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         number = request.subscription_id
 
         def tell_opened(accepted: Accepted) -> None:
-            writer.send(pb.SessionResponse(opened=[messages.opened(number, accepted)]))
+            writer.send(pb.SessionResponse(opened=messages.opened(number, accepted)))
             if accepted.is_complete:
                 writer.send(_completed(number))
 
@@ -263,7 +264,21 @@ class FilterServicer(filter_pb2_grpc.FilterServiceServicer):
         yield pb.SessionResponse(closed=pb.Closed(subscription_id=number, rejection=rejection(item.reason)))
 
     def _status(self) -> pb.SessionResponse:
-        return pb.SessionResponse(status=pb.Status(kafka_available=self._subscriptions.kafka_available))
+        status = pb.Status(kafka_available=self._subscriptions.kafka_available, takes_several=True)
+        return pb.SessionResponse(status=status)
+
+
+async def _each(
+    requests: AsyncIterator[pb.SessionRequest], writer: StreamWriter[pb.SessionResponse]
+) -> AsyncIterator[pb.SessionRequest]:
+    """The requests, those that came together one by one. Who sends several at once is answered likewise."""
+    async for request in requests:
+        if request.HasField("several"):
+            writer.join = messages.join
+            for each in request.several.requests:
+                yield each
+        else:
+            yield request
 
 
 def _forget(opening: dict[int, asyncio.Task[None]], number: int, task: asyncio.Task[None]) -> None:

@@ -21,7 +21,9 @@ class StreamWriter(Generic[ResponseT]):
         subscriptions: of the process.
         write: sends one message; waits while the peer does not read (HTTP/2 flow control).
         convert: makes messages of an outbox item, each when the one before has been written.
-        join: adds a message to the one before it that waits as well, if that can be; returns whether it did.
+
+    Attributes:
+        join: makes one message of two that wait, if that can be.
     """
 
     def __init__(
@@ -29,12 +31,11 @@ class StreamWriter(Generic[ResponseT]):
         subscriptions: Subscriptions,
         write: Callable[[ResponseT], Awaitable[None]],
         convert: Callable[[Item], Iterable[ResponseT]],
-        join: Callable[[ResponseT, ResponseT], bool] = lambda _before, _message: False,
     ) -> None:
         self._subscriptions = subscriptions
         self._write = write
         self._convert = convert
-        self._join = join
+        self.join: Callable[[ResponseT, ResponseT], ResponseT | None] = lambda _before, _message: None
         self._control: deque[ResponseT] = deque()
         self._ready = asyncio.Event()
         self._drained = asyncio.Event()
@@ -55,8 +56,11 @@ class StreamWriter(Generic[ResponseT]):
 
     def send(self, message: ResponseT) -> None:
         """Queues a message of the protocol itself; it goes before anything that enters the outbox later."""
-        if not (self._control and self._join(self._control[-1], message)):
+        joined = self.join(self._control[-1], message) if self._control else None
+        if joined is None:
             self._control.append(message)
+        else:
+            self._control[-1] = joined
         self._ready.set()
 
     async def flush(self) -> None:

@@ -82,7 +82,7 @@ async def make_system() -> AsyncIterator[MakeSystem]:
     async with AsyncExitStack() as stack:
 
         async def make(*, replicas: int = 1, batch: int = 10, wait_ready: bool = True, **settings: Any) -> System:
-            tickets = Tickets()  # type: ignore[abstract]
+            tickets = Tickets()
             ticket_address = await tickets.start()
             stack.push_async_callback(tickets.stop)
             logs = Logs()

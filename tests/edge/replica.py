@@ -112,6 +112,7 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         self.sessions: list[EdgeSession] = []
         self.opens: list[filter_pb2.Open] = []
         """Every `open` that ever arrived."""
+        self.takes_several = True
         self.most_asked = 0
         """How many one message has asked for, at most."""
         self.kafka_available = True
@@ -179,7 +180,8 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         return sum(len(session.open) for session in self.sessions)
 
     def _status(self) -> filter_pb2.SessionResponse:
-        return filter_pb2.SessionResponse(status=filter_pb2.Status(kafka_available=self.kafka_available))
+        status = filter_pb2.Status(kafka_available=self.kafka_available, takes_several=self.takes_several)
+        return filter_pb2.SessionResponse(status=status)
 
     async def Session(self, request_iterator: AsyncIterator[filter_pb2.SessionRequest], context: Any) -> None:  # type: ignore[override]  # noqa: N802
         session = EdgeSession()
@@ -207,14 +209,16 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
 
     async def _read_requests(self, session: EdgeSession, requests: AsyncIterator[filter_pb2.SessionRequest]) -> None:
         async for request in requests:
-            self.most_asked = max(self.most_asked, len(request.open) + len(request.close))
-            for asked in request.open:
-                self.opens.append(asked)
-                await self.answers.wait()
-                session.outbox.put_nowait(self._answer(session, asked))
-                self.logs.wake()
-            for unwanted in request.close:
-                session.open.pop(unwanted.subscription_id, None)
+            several = request.several.requests if request.HasField("several") else (request,)
+            self.most_asked = max(self.most_asked, len(several))
+            for each in several:
+                if each.HasField("close"):
+                    session.open.pop(each.close.subscription_id, None)
+                else:
+                    self.opens.append(each.open)
+                    await self.answers.wait()
+                    session.outbox.put_nowait(self._answer(session, each.open))
+                    self.logs.wake()
 
     def _answer(self, session: EdgeSession, request: filter_pb2.Open) -> filter_pb2.SessionResponse:
         number, wanted = request.subscription_id, request.subscription
@@ -247,7 +251,7 @@ class Replica(filter_pb2_grpc.FilterServiceServicer):
         )
         if stop is not None:
             opened.stop.CopyFrom(self.logs.position(wanted.topic, stop))
-        return filter_pb2.SessionResponse(opened=[opened])
+        return filter_pb2.SessionResponse(opened=opened)
 
     def _start(self, wanted: filter_pb2.Subscription) -> dict[int, int]:
         partitions = self.logs.records[wanted.topic]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from edge.errors import RefusedError
+from edge.ticket_client import Admission
 from tests.edge.conftest import MakeSystem, System
 
 
@@ -54,3 +55,22 @@ async def test_a_batch_is_not_endless(system: System, batches: list[int]) -> Non
     assert tickets == [f"admin:{n}" for n in range(1000)]
     assert sum(batches) == 1000
     assert max(batches) <= 64
+
+
+async def test_a_service_of_an_earlier_version(system: System, batches: list[int]) -> None:
+    """While tiers are updated one after the other, the edge makes do with single calls."""
+    system.tickets.takes_batches = False
+    client = system.edge.tickets
+    ticket, missing, redeemed, verified = await asyncio.gather(
+        client.issue("Bearer admin:1"),
+        client.issue(""),
+        client.redeem("admin:2", "admin.t"),
+        client.verify("Bearer admin:3", ""),
+        return_exceptions=True,
+    )
+    assert ticket == "admin:1"
+    assert isinstance(missing, RefusedError)
+    assert isinstance(redeemed, Admission)
+    assert isinstance(verified, Admission)
+    assert (await client.resume(redeemed.credential, "admin.t")).grant == redeemed.grant == verified.grant
+    assert batches == []

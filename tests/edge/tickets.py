@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from kafka_ws.ticket.v1 import ticket_pb2, ticket_pb2_grpc
 
 from runtime.grpc_server import GrpcServer
+
+Answer = TypeVar("Answer")
 
 SERVICE = "kafka_ws.ticket.v1.TicketService"
 
@@ -26,10 +28,7 @@ class Refused(Exception):  # noqa: N818
 
 
 class Tickets(ticket_pb2_grpc.TicketServiceServicer):
-    """Redeems any ticket `<tenant>:<anything>` once, believes any token of that form; `expires_at_ms` is its expiry.
-
-    Takes calls as edges make them, in batches only.
-    """
+    """Redeems any ticket `<tenant>:<anything>` once, believes any token of that form; `expires_at_ms` is its expiry."""
 
     def __init__(self) -> None:
         self.expires_at_ms = 0
@@ -37,6 +36,7 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
         """Answer with an error nobody has foreseen, instead of issuing, verifying or resuming."""
         self.resumable: dict[str, Resumable] = {}
         """By the credentials issued; deleting one revokes it."""
+        self.takes_batches = True
         self.batches: list[int] = []
         """How many calls came in each message."""
         self._used: set[str] = set()
@@ -69,6 +69,8 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
     async def Batch(  # noqa: N802
         self, request: ticket_pb2.BatchRequest, context: Any
     ) -> AsyncIterator[ticket_pb2.BatchResponse]:
+        if not self.takes_batches:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         self.batches.append(len(request.calls))
         answers = []
         for number, call in enumerate(request.calls):
@@ -81,6 +83,20 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
                 answer = {"failure": ticket_pb2.Failure(code=code, message=str(refused))}
             answers.append(ticket_pb2.BatchedAnswer(call=number, **answer))
         yield ticket_pb2.BatchResponse(answers=answers)
+
+    async def IssueTicket(self, request: ticket_pb2.IssueTicketRequest, context: Any) -> ticket_pb2.IssueTicketResponse:  # noqa: N802
+        return await _or_abort(lambda: self._issue(request), context)
+
+    async def RedeemTicket(  # noqa: N802
+        self, request: ticket_pb2.RedeemTicketRequest, context: Any
+    ) -> ticket_pb2.RedeemTicketResponse:
+        return await _or_abort(lambda: self._redeem(request), context)
+
+    async def VerifyToken(self, request: ticket_pb2.VerifyTokenRequest, context: Any) -> ticket_pb2.VerifyTokenResponse:  # noqa: N802
+        return await _or_abort(lambda: self._verify(request), context)
+
+    async def ResumeGrant(self, request: ticket_pb2.ResumeGrantRequest, context: Any) -> ticket_pb2.ResumeGrantResponse:  # noqa: N802
+        return await _or_abort(lambda: self._resume(request), context)
 
     def _issue(self, request: ticket_pb2.IssueTicketRequest) -> ticket_pb2.IssueTicketResponse:
         self._fail()
@@ -131,3 +147,11 @@ class Tickets(ticket_pb2_grpc.TicketServiceServicer):
     def _fail(self) -> None:
         if self.is_failing:
             raise RuntimeError("a secret of the server")
+
+
+async def _or_abort(answer: Callable[[], Answer], context: Any) -> Answer:
+    try:
+        return answer()
+    except Refused as refused:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(refused))
+        raise AssertionError("abort raises") from None

@@ -206,7 +206,7 @@ class SessionClient:
         partition_counts: by number, as last told by `topic_changed`.
         complete: numbers that have reached their stop.
         gaps: every `gap`.
-        most_opened: how many one message has said to be open, at most.
+        most_at_once: responses of one message, at most.
         ended: how the session ended, once it has.
     """
 
@@ -223,7 +223,7 @@ class SessionClient:
         self.partition_counts: dict[int, int] = {}
         self.complete: set[int] = set()
         self.gaps: list[pb.Gap] = []
-        self.most_opened = 0
+        self.most_at_once = 1
         self.noted: set[int] = set()
         self.gone: set[int] = set()
         """Numbers whose records are no longer looked at."""
@@ -251,7 +251,7 @@ class SessionClient:
 
     async def ask(self, number: int, wanted: pb.Subscription) -> None:
         """Send `open`; the answer is not waited for."""
-        await self.send(pb.SessionRequest(open=[pb.Open(subscription_id=number, subscription=wanted)]))
+        await self.send(pb.SessionRequest(open=pb.Open(subscription_id=number, subscription=wanted)))
 
     async def open(self, number: int, topic: str, **how: Any) -> pb.Opened:
         """Open a subscription."""
@@ -274,7 +274,7 @@ class SessionClient:
     async def close(self, number: int) -> None:
         """Close a subscription; what is still on its way for it is not looked at."""
         self.gone.add(number)
-        await self.send(pb.SessionRequest(close=[pb.Close(subscription_id=number)]))
+        await self.send(pb.SessionRequest(close=pb.Close(subscription_id=number)))
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something holds."""
@@ -326,15 +326,18 @@ class SessionClient:
     def _handle(self, message: pb.SessionResponse) -> None:
         kind = message.WhichOneof("response")
         assert kind == "status" or self.kafka_available, "the first message is the status"
-        self.most_opened = max(self.most_opened, len(message.opened))
-        for opened in message.opened:
-            number = opened.subscription_id
-            self.gone.discard(number)
-            self.noted.discard(number)
-            self.opens[number] = opened
-            self.followers[number] = Follower()
-            self.followers[number].opened(opened)
         match kind:
+            case "several":
+                self.most_at_once = max(self.most_at_once, len(message.several.responses))
+                for each in message.several.responses:
+                    self._handle(each)
+            case "opened":
+                number = message.opened.subscription_id
+                self.gone.discard(number)
+                self.noted.discard(number)
+                self.opens[number] = message.opened
+                self.followers[number] = Follower()
+                self.followers[number].opened(message.opened)
             case "status":
                 self.signs_of_life += 1
                 if self.kafka_available[-1:] != [message.status.kafka_available]:

@@ -49,17 +49,23 @@ def test_everybody_gets_what_is_before_its_stop(data: st.DataObject) -> None:
 
 
 def opened(number: int, where: str = "") -> pb.SessionResponse:
-    return pb.SessionResponse(opened=[pb.Opened(subscription_id=number, canonical=pb.Query(where=where))])
+    return pb.SessionResponse(opened=pb.Opened(subscription_id=number, canonical=pb.Query(where=where)))
 
 
 def test_answers_go_together() -> None:
-    """Small ones that only say what is open, in their order, up to a hundred; nothing else is touched."""
-    first = opened(1)
-    assert all(join(first, opened(number)) for number in range(2, 101))
-    assert [each.subscription_id for each in first.opened] == list(range(1, 101))
-    rejected = pb.SessionResponse(rejected=pb.Rejected(subscription_id=9))
-    long = opened(9, where="x" * 5000)
-    for before, message in ((first, opened(9)), (opened(1), rejected), (rejected, opened(9)), (opened(1), long)):
+    """Small ones, in their order, up to a hundred; what is large goes alone."""
+    answers = [
+        opened(number) if number % 3 else pb.SessionResponse(completed=pb.Completed(subscription_id=number))
+        for number in range(100)
+    ]
+    joined: pb.SessionResponse | None = answers[0]
+    for answer in answers[1:]:
+        assert joined is not None
+        joined = join(joined, answer)
+    assert joined is not None
+    assert list(joined.several.responses) == answers
+    large = opened(9, where="x" * 5000)
+    for before, message in ((joined, opened(9)), (opened(1), large), (large, opened(9))):
         kept = before.SerializeToString()
-        assert not join(before, message)
+        assert join(before, message) is None
         assert before.SerializeToString() == kept

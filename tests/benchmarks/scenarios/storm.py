@@ -30,8 +30,9 @@ _OPEN_TIMEOUT_SEC = 60.0
 
 
 _SESSION = "/kafka_ws.filter.v1.FilterService/Session"
-_OPENED = pb.SessionResponse(opened=[pb.Opened()]).SerializeToString()[:1]
-"""How a response begins that says that subscriptions are open."""
+_SEVERAL = pb.SessionResponse(several=pb.SessionResponse.Several()).SerializeToString()[:1]
+_OPENED = pb.SessionResponse(opened=pb.Opened()).SerializeToString()[:1]
+"""How a response begins that says that subscriptions are open, or one is."""
 _TOGETHER = 50
 """Subscriptions that are asked for in one message: for an edge, what waits while it writes."""
 
@@ -51,12 +52,18 @@ class _Storm:
     def __init__(self, address: str, topic: str, wheres: Sequence[str]) -> None:
         self._channel = grpc.insecure_channel(address)
         opens = [
-            pb.Open(subscription_id=number, subscription=pb.Subscription(topic=topic, query=pb.Query(where=where)))
+            pb.SessionRequest(
+                open=pb.Open(
+                    subscription_id=number, subscription=pb.Subscription(topic=topic, query=pb.Query(where=where))
+                )
+            )
             for number, where in enumerate(wheres, 1)
         ]
         self._count = len(opens)
         self._requests = [
-            pb.SessionRequest(open=opens[first : first + _TOGETHER]).SerializeToString()
+            pb.SessionRequest(
+                several=pb.SessionRequest.Several(requests=opens[first : first + _TOGETHER])
+            ).SerializeToString()
             for first in range(0, len(opens), _TOGETHER)
         ]
         self._leave = threading.Event()
@@ -90,8 +97,10 @@ class _Storm:
         opened = 0
         session: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(_SESSION)
         for response in session(self._paced()):
-            if response.startswith(_OPENED):
-                opened += len(pb.SessionResponse.FromString(response).opened)
+            opened += response.startswith(_OPENED)
+            if response.startswith(_SEVERAL):
+                several = pb.SessionResponse.FromString(response).several.responses
+                opened += sum([each.HasField("opened") for each in several])
             if opened == self._count:
                 self._opened.set()
 

@@ -807,16 +807,20 @@ class Status(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KAFKA_AVAILABLE_FIELD_NUMBER: _builtins.int
+    TAKES_SEVERAL_FIELD_NUMBER: _builtins.int
     kafka_available: _builtins.bool
     """False while Kafka cannot be reached: open subscriptions wait, new ones are rejected as unavailable."""
+    takes_several: _builtins.bool
+    """Whether requests may be sent as `SessionRequest.several`. Replicas of earlier versions say nothing, and do not."""
     def __init__(
         self,
         *,
         kafka_available: _builtins.bool = ...,
+        takes_several: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kafka_available", b"kafka_available"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kafka_available", b"kafka_available", "takes_several", b"takes_several"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -955,29 +959,55 @@ Global___Close: _TypeAlias = Close  # noqa: Y015
 
 @_typing.final
 class SessionRequest(_message.Message):
-    """What an edge asks for: any number of either, so that thousands need not be a message each. All of `open` come before
-    all of `close`.
-    """
-
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Several(_message.Message):
+        """Several requests as one message, in their order; none of them has several itself."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REQUESTS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionRequest]:
+            """The requests."""
+
+        def __init__(
+            self,
+            *,
+            requests: _abc.Iterable[Global___SessionRequest] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     OPEN_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
+    SEVERAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def open(self) -> _containers.RepeatedCompositeFieldContainer[Global___Open]: ...
+    def open(self) -> Global___Open: ...
     @_builtins.property
-    def close(self) -> _containers.RepeatedCompositeFieldContainer[Global___Close]: ...
+    def close(self) -> Global___Close: ...
+    @_builtins.property
+    def several(self) -> Global___SessionRequest.Several:
+        """Only for a replica that takes it (`Status.takes_several`)."""
+
     def __init__(
         self,
         *,
-        open: _abc.Iterable[Global___Open] | None = ...,
-        close: _abc.Iterable[Global___Close] | None = ...,
+        open: Global___Open | None = ...,
+        close: Global___Close | None = ...,
+        several: Global___SessionRequest.Several | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open", "request", b"request", "several", b"several"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open", "request", b"request", "several", b"several"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["open", "close", "several"]  # noqa: Y015
+    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
 Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
 
@@ -1071,6 +1101,28 @@ Global___SessionRecords: _TypeAlias = SessionRecords  # noqa: Y015
 class SessionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Several(_message.Message):
+        """Several responses as one message, in their order; none of them has several itself."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RESPONSES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionResponse]:
+            """The responses."""
+
+        def __init__(
+            self,
+            *,
+            responses: _abc.Iterable[Global___SessionResponse] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["responses", b"responses"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     OPENED_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
@@ -1081,10 +1133,9 @@ class SessionResponse(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     TOPIC_CHANGED_FIELD_NUMBER: _builtins.int
+    SEVERAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def opened(self) -> _containers.RepeatedCompositeFieldContainer[Global___Opened]:
-        """Any number of these, or one of the following."""
-
+    def opened(self) -> Global___Opened: ...
     @_builtins.property
     def rejected(self) -> Global___Rejected: ...
     @_builtins.property
@@ -1103,10 +1154,14 @@ class SessionResponse(_message.Message):
     def gap(self) -> Global___Gap: ...
     @_builtins.property
     def topic_changed(self) -> Global___TopicChanged: ...
+    @_builtins.property
+    def several(self) -> Global___SessionResponse.Several:
+        """Only for an edge that has sent `SessionRequest.several` on this session."""
+
     def __init__(
         self,
         *,
-        opened: _abc.Iterable[Global___Opened] | None = ...,
+        opened: Global___Opened | None = ...,
         rejected: Global___Rejected | None = ...,
         records: Global___SessionRecords | None = ...,
         progress: Global___Progress | None = ...,
@@ -1116,12 +1171,13 @@ class SessionResponse(_message.Message):
         completed: Global___Completed | None = ...,
         gap: Global___Gap | None = ...,
         topic_changed: Global___TopicChanged | None = ...,
+        several: Global___SessionResponse.Several | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "several", b"several", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "completed", b"completed", "draining", b"draining", "gap", b"gap", "opened", b"opened", "progress", b"progress", "records", b"records", "rejected", b"rejected", "response", b"response", "several", b"several", "status", b"status", "topic_changed", b"topic_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["rejected", "records", "progress", "closed", "draining", "status", "completed", "gap", "topic_changed"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["opened", "rejected", "records", "progress", "closed", "draining", "status", "completed", "gap", "topic_changed", "several"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 

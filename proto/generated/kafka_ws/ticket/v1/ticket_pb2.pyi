@@ -219,7 +219,9 @@ class BatchRequest(_message.Message):
 
     CALLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchedCall]: ...
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchedCall]:
+        """At most 1,000."""
+
     def __init__(
         self,
         *,
@@ -242,13 +244,21 @@ class BatchedCall(_message.Message):
     VERIFY_TOKEN_FIELD_NUMBER: _builtins.int
     RESUME_GRANT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def issue_ticket(self) -> Global___IssueTicketRequest: ...
+    def issue_ticket(self) -> Global___IssueTicketRequest:
+        """As `IssueTicket`."""
+
     @_builtins.property
-    def redeem_ticket(self) -> Global___RedeemTicketRequest: ...
+    def redeem_ticket(self) -> Global___RedeemTicketRequest:
+        """As `RedeemTicket`."""
+
     @_builtins.property
-    def verify_token(self) -> Global___VerifyTokenRequest: ...
+    def verify_token(self) -> Global___VerifyTokenRequest:
+        """As `VerifyToken`."""
+
     @_builtins.property
-    def resume_grant(self) -> Global___ResumeGrantRequest: ...
+    def resume_grant(self) -> Global___ResumeGrantRequest:
+        """As `ResumeGrant`."""
+
     def __init__(
         self,
         *,
@@ -273,7 +283,9 @@ class BatchResponse(_message.Message):
 
     ANSWERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchedAnswer]: ...
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchedAnswer]:
+        """Those that have come since the last response."""
+
     def __init__(
         self,
         *,
@@ -300,15 +312,25 @@ class BatchedAnswer(_message.Message):
     call: _builtins.int
     """Which of `BatchRequest.calls` this answers: its index, from 0."""
     @_builtins.property
-    def issue_ticket(self) -> Global___IssueTicketResponse: ...
+    def issue_ticket(self) -> Global___IssueTicketResponse:
+        """Of `IssueTicket`."""
+
     @_builtins.property
-    def redeem_ticket(self) -> Global___RedeemTicketResponse: ...
+    def redeem_ticket(self) -> Global___RedeemTicketResponse:
+        """Of `RedeemTicket`."""
+
     @_builtins.property
-    def verify_token(self) -> Global___VerifyTokenResponse: ...
+    def verify_token(self) -> Global___VerifyTokenResponse:
+        """Of `VerifyToken`."""
+
     @_builtins.property
-    def resume_grant(self) -> Global___ResumeGrantResponse: ...
+    def resume_grant(self) -> Global___ResumeGrantResponse:
+        """Of `ResumeGrant`."""
+
     @_builtins.property
-    def failure(self) -> Global___Failure: ...
+    def failure(self) -> Global___Failure:
+        """The call has failed."""
+
     def __init__(
         self,
         *,

@@ -88,6 +88,11 @@ class Request:
         """The positions that it names, as start or stop."""
         return [point for point in (self.start, self.stop) if isinstance(point, Position)]
 
+    @property
+    def named(self) -> set[int]:
+        """The partitions that it names, as covered or in a position."""
+        return set(self.partitions.partitions).union(*[position.offsets for position in self.positions])
+
 
 def checked(subscription: pb.Subscription) -> Request:
     """Checks the form of a request.

@@ -253,7 +253,7 @@ class Subscriptions:
         topic = request.topic
         while True:
             topic_id, count = self.catalog.id(topic), self.catalog.count(topic)
-            if any(number >= count for position in request.positions for number in position.offsets):
+            if any(number >= count for number in request.named):
                 # Another replica may have seen a new partition sooner than this one.
                 count = await self.catalog.look_again(topic)
             await self._check_topic(request)

@@ -73,6 +73,28 @@ async def test_a_position_in_a_partition_that_this_replica_has_not_seen_yet(
     assert await watching.take_values(5) == numbered(0, 5)
 
 
+async def test_a_share_with_a_partition_that_this_replica_has_not_seen_yet(
+    kafka: KafkaCluster,
+    create_topic: CreateTopic,
+    records: RecordWriter,
+    start_service: StartService,
+    connect: Connect,
+) -> None:
+    """What is asked for until now is all of it, also in a partition that an edge knows of from another replica."""
+    service = await asyncio.to_thread(start_service, {"KAFKA_WS_FILTER_METADATA_INTERVAL_SEC": "3600"})
+    client = connect(service)
+    topic = create_topic(partitions=1)
+    await client.subscribe(topic)
+    kafka.add_partitions(topic, 3)
+    records.write_all(topic, numbered(0, 5), partition=1)
+    share = pb.PartitionSelection(partitions=[1], and_from=3)
+    now = pb.Stop(latest=pb.Stop.Latest())
+    call = client.call(pb.Subscription(topic=topic, partitions=share, start=EARLIEST, stop=now))
+    await call.begin()
+    await call.rest()
+    assert call.values() == call.values(1) == numbered(0, 5)
+
+
 async def test_a_position_that_retention_has_removed(
     client: Client, kafka: KafkaCluster, create_topic: CreateTopic, records: RecordWriter
 ) -> None:

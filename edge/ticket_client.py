@@ -75,6 +75,13 @@ class TicketClient:
         else:
             self._channel = grpc.aio.secure_channel(settings.ticket_address, credentials, options=options)
         self._stub = ticket_pb2_grpc.TicketServiceStub(self._channel)
+        # By the names of `BatchedCall.call` and `BatchedAnswer.answer`.
+        self._single_calls: dict[str, Any] = {
+            "issue_ticket": self._stub.IssueTicket,
+            "redeem_ticket": self._stub.RedeemTicket,
+            "verify_token": self._stub.VerifyToken,
+            "resume_grant": self._stub.ResumeGrant,
+        }
         # Its typed stub knows only the blocking calls.
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._calls: Gathering[ticket_pb2.BatchedCall, ticket_pb2.BatchedAnswer] = Gathering(
@@ -158,21 +165,13 @@ class TicketClient:
 
     async def _ask_alone(self, question: Question[ticket_pb2.BatchedCall, ticket_pb2.BatchedAnswer]) -> None:
         call = question.request
-        name = call.WhichOneof("call")
+        name = str(call.WhichOneof("call"))
         try:
-            match name:
-                case "issue_ticket":
-                    answer: Any = await self._stub.IssueTicket(call.issue_ticket, timeout=self._timeout_sec)
-                case "redeem_ticket":
-                    answer = await self._stub.RedeemTicket(call.redeem_ticket, timeout=self._timeout_sec)
-                case "verify_token":
-                    answer = await self._stub.VerifyToken(call.verify_token, timeout=self._timeout_sec)
-                case _:
-                    answer = await self._stub.ResumeGrant(call.resume_grant, timeout=self._timeout_sec)
+            answer = await self._single_calls[name](getattr(call, name), timeout=self._timeout_sec)
         except grpc.aio.AioRpcError as error:
             question.fail(_CallFailedError(error.code(), error.details() or ""))
         else:
-            question.answer(ticket_pb2.BatchedAnswer(**{str(name): answer}))
+            question.answer(ticket_pb2.BatchedAnswer(**{name: answer}))
 
     async def run(self) -> None:
         """Watches the service's health until cancelled."""

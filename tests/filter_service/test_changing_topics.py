@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
 from tests.conftest import CreateTopic, MakeTopicName
@@ -54,42 +55,36 @@ async def test_partitions_that_are_added(
     assert second_only.values() == numbered(100, 5)
 
 
+@pytest.fixture
+async def unaware(start_service: StartService, connect: Connect) -> Client:
+    """A client of a replica that does not look for new partitions by itself."""
+    return connect(await asyncio.to_thread(start_service, {"KAFKA_WS_FILTER_METADATA_INTERVAL_SEC": "3600"}))
+
+
 async def test_a_position_in_a_partition_that_this_replica_has_not_seen_yet(
-    kafka: KafkaCluster,
-    create_topic: CreateTopic,
-    records: RecordWriter,
-    start_service: StartService,
-    connect: Connect,
+    kafka: KafkaCluster, create_topic: CreateTopic, records: RecordWriter, unaware: Client
 ) -> None:
     """A client that was told of a new partition by another replica can go on here at once."""
-    service = await asyncio.to_thread(start_service, {"KAFKA_WS_FILTER_METADATA_INTERVAL_SEC": "3600"})
-    client = connect(service)
     topic = create_topic(partitions=1)
-    watching = await client.subscribe(topic)
+    watching = await unaware.subscribe(topic)
     kafka.add_partitions(topic, 2)
     records.write_all(topic, numbered(0, 5), partition=1)
-    call = await client.subscribe(topic, at_position({0: 0, 1: 2}))
+    call = await unaware.subscribe(topic, at_position({0: 0, 1: 2}))
     assert await call.take_values(3) == numbered(2, 3)
     assert await watching.take_values(5) == numbered(0, 5)
 
 
 async def test_a_share_with_a_partition_that_this_replica_has_not_seen_yet(
-    kafka: KafkaCluster,
-    create_topic: CreateTopic,
-    records: RecordWriter,
-    start_service: StartService,
-    connect: Connect,
+    kafka: KafkaCluster, create_topic: CreateTopic, records: RecordWriter, unaware: Client
 ) -> None:
     """What is asked for until now is all of it, also in a partition that an edge knows of from another replica."""
-    service = await asyncio.to_thread(start_service, {"KAFKA_WS_FILTER_METADATA_INTERVAL_SEC": "3600"})
-    client = connect(service)
     topic = create_topic(partitions=1)
-    await client.subscribe(topic)
+    await unaware.subscribe(topic)
     kafka.add_partitions(topic, 3)
     records.write_all(topic, numbered(0, 5), partition=1)
     share = pb.PartitionSelection(partitions=[1], and_from=3)
     now = pb.Stop(latest=pb.Stop.Latest())
-    call = client.call(pb.Subscription(topic=topic, partitions=share, start=EARLIEST, stop=now))
+    call = unaware.call(pb.Subscription(topic=topic, partitions=share, start=EARLIEST, stop=now))
     await call.begin()
     await call.rest()
     assert call.values() == call.values(1) == numbered(0, 5)

@@ -1,4 +1,4 @@
-"""CPU time and memory of the processes under test, from /proc (Linux)."""
+"""CPU time, memory and cores of the processes under test, from /proc (Linux)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def _named_cpu_seconds(stat: Path) -> tuple[str, float]:
 def resident_bytes(pid: int) -> int:
     """Memory that a process holds (RSS)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def pin(pid: int, core: int) -> None:
+    """Keeps all threads of a process, and those that they will start, on one core."""
+    # The system call is about a thread, and a thread's affinity is what those that it starts inherit.
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
 
 
 class CpuMeter:

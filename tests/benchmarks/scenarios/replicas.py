@@ -9,7 +9,7 @@ from tests.benchmarks.production import Production
 from tests.benchmarks.record_maker import TENTH
 from tests.benchmarks.scenario import Effort, Scenario
 from tests.benchmarks.system import System, target
-from tests.benchmarks.usage import CpuMeter
+from tests.benchmarks.usage import CpuMeter, pin
 
 _PARTITIONS = 8
 _RATE = 50_000
@@ -30,7 +30,7 @@ def _busiest_us(system: System, filters: int, seconds: int, effort: Effort) -> l
     ):
         cores = sorted(os.sched_getaffinity(0))
         for place, name in enumerate(names):
-            os.sched_setaffinity(stack.process(name).pid, {cores[place % len(cores)]})
+            pin(stack.process(name).pid, cores[place % len(cores)])
         client.open(_SOCKETS, [target(topic, TENTH)])
         for number in range(effort.runs + 1):
             records = _RATE * (2 if number == 0 else seconds)

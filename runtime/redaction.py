@@ -6,6 +6,7 @@ tracebacks that quote one. Called by the logging chain of `runtime.logs`, from a
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from structlog.typing import EventDict, WrappedLogger
 
@@ -37,6 +38,8 @@ _SECRET_TEXT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DEPTH_LIMIT = 8
+_KEYS_REMEMBERED = 1024
+"""Log lines have the same few dozen keys again and again."""
 
 
 def redact_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -49,6 +52,7 @@ def redact_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     return {key: _redacted(key, value, 0) for key, value in event.items()}
 
 
+@lru_cache(_KEYS_REMEMBERED)
 def names_a_secret(key: str) -> bool:
     """Whether a value stored under this key must not be shown."""
     words = [word for word in _WORD_BREAK.split(key) if word]

@@ -15,6 +15,9 @@ from filter_service.matching.sets import BITS, NO_SLOTS, SET_BYTES, Numbers, Set
 
 _reach = attrgetter("reach")
 
+_ALIKE = 2
+"""Rows of the same key and block, on average, from which on each set is made once and copied."""
+
 _NOTHING: dict[int, int] = {}
 """No slots of any block. Never changed."""
 
@@ -50,8 +53,11 @@ class Key:
     def want(self, share: Share, slot: int) -> None:
         """Has a slot pass."""
         number = share.number
-        if number == self.block or not self.reach:
-            self.block = number
+        if not self.reach:
+            # Most keys are wanted once. Sets that all of these share stay in the processor's cache.
+            self.block, self.slots, self.reach = number, BITS[slot], share.bit
+            return
+        if number == self.block:
             self.slots |= BITS[slot]
         else:
             self.more = _with(self.more, number, slot)
@@ -122,12 +128,13 @@ def together(keys: Sequence[Key]) -> Key:
 class KeyAnswers(Answers):
     """What a column says that has a key for each row."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_alike", "_keys")
 
     def __init__(self, keys: list[Key]) -> None:
         """Takes the keys of the rows."""
         super().__init__(keys, list(map(_reach, keys)))
         self._keys = keys
+        self._alike: tuple[list[Key], Numbers] | None = None
 
     def narrowed(self, kept: Numbers) -> KeyAnswers:
         """See `Answers`."""
@@ -141,15 +148,14 @@ class KeyAnswers(Answers):
 
     def hits(self, pairs: Pairs) -> Sets:
         """See `Answers`."""
-        keys = self._keys
-        return joined(
-            [
-                slots.to_bytes(SET_BYTES, "little")
-                if (slots := key.slots if key.block == block else key.more.get(block))
-                else NO_SLOTS
-                for key, block in zip([keys[row] for row in pairs.rows.tolist()], pairs.blocks.tolist(), strict=True)
-            ]
-        )
+        distinct, numbers = self._distinct()
+        beyond = int(pairs.blocks.max()) + 1
+        if len(distinct) * beyond * _ALIKE <= len(pairs.blocks):
+            every = joined([_octets(key, block) for key in distinct for block in range(beyond)])
+            hits: Sets = every.take(numbers.take(pairs.rows) * beyond + pairs.blocks, axis=0)
+            return hits
+        keys = [self._keys[row] for row in pairs.rows.tolist()]
+        return joined(map(_octets, keys, pairs.blocks.tolist()))
 
     def missed(self, share: Share, row: int) -> int:
         """See `Answers`."""
@@ -158,7 +164,8 @@ class KeyAnswers(Answers):
     def misses(self, pairs: Pairs) -> tuple[Numbers, Sets]:
         """See `Answers`."""
         keys = self._keys
-        places = np.array([bool(key.misses) for key in keys]).take(pairs.rows).nonzero()[0]
+        distinct, numbers = self._distinct()
+        places = np.array([bool(key.misses) for key in distinct]).take(numbers.take(pairs.rows)).nonzero()[0]
         some = pairs.take(places)
         return places, joined(
             [
@@ -166,3 +173,16 @@ class KeyAnswers(Answers):
                 for row, block in zip(some.rows.tolist(), some.blocks.tolist(), strict=True)
             ]
         )
+
+    def _distinct(self) -> tuple[list[Key], Numbers]:
+        """The keys without those that come again, and for each row the number of its key among them."""
+        if self._alike is None:
+            numbers = {key: number for number, key in enumerate(set(self._keys))}
+            self._alike = list(numbers), np.fromiter(map(numbers.__getitem__, self._keys), np.intp, len(self._keys))
+        return self._alike
+
+
+def _octets(key: Key, block: int) -> bytes:
+    """Slots of a block that pass, as the bytes of a set."""
+    slots = key.slots if key.block == block else key.more.get(block)
+    return slots.to_bytes(SET_BYTES, "little") if slots else NO_SLOTS

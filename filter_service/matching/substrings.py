@@ -17,7 +17,7 @@ What this costs:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
@@ -47,25 +47,45 @@ _LETTERS_PER_PLACE = 512
 class _Anchor(Generic[V]):
     """A piece that is looked for, and the texts to compare where it is, each with its value."""
 
-    __slots__ = ("automaton", "piece", "texts")
+    __slots__ = ("automaton", "number", "piece", "texts")
 
     def __init__(self, piece: str) -> None:
         self.piece = piece
         self.texts: list[tuple[str, V]] = []
         self.automaton: _Automaton[V] | None = None
+        self.number = 0  # in the automaton
 
 
 class _Automaton(Generic[V]):
-    """Finds the anchors it was made of. Some of them may be without texts by now."""
+    """Finds the anchors it was made of. Some of them may be without texts by now.
 
-    __slots__ = ("_automaton", "anchors", "idle", "tier")
+    Attributes:
+        anchors: by number.
+        alone, values: of each anchor with a single text, that text and its value; None for others. Most are such, and
+            are looked at here, without going through objects that lie all over the memory.
+        idle: how many anchors are without texts.
+        tier: its size, as a power of `_FAN_IN`.
+    """
+
+    __slots__ = ("_automaton", "alone", "anchors", "idle", "tier", "values")
 
     def __init__(self, anchors: list[_Anchor[V]]) -> None:
         pieces = [anchor.piece for anchor in anchors]
         self._automaton = AhoCorasick(pieces, implementation=Implementation.ContiguousNFA, store_patterns=False)
         self.anchors = anchors
+        self.alone: list[str | None] = [None] * len(anchors)
+        self.values: list[Any] = [None] * len(anchors)
         self.idle = 0
-        self.tier = len(anchors).bit_length() // 2  # its size, as a power of `_FAN_IN`
+        self.tier = len(anchors).bit_length() // 2
+        for number, anchor in enumerate(anchors):
+            anchor.number = number
+            self.note(anchor)
+
+    def note(self, anchor: _Anchor[V]) -> None:
+        """To be told when the texts of an anchor have changed."""
+        text, value = anchor.texts[0] if len(anchor.texts) == 1 else (None, None)
+        self.alone[anchor.number] = text
+        self.values[anchor.number] = value
 
     def find(self, stretch: str) -> list[tuple[int, int, int]]:
         """All occurrences: (number of the anchor, index of its first letter, index after its last), by the last."""
@@ -100,6 +120,7 @@ class SubstringSearch(Generic[V]):
         if anchor.automaton is not None and not anchor.texts:
             anchor.automaton.idle -= 1
         anchor.texts.append((text, value))
+        self._note(anchor)
         self._places[text] = (anchor, offset)
         if len(self._recent) > _MOST_RECENT:
             self._build_recent()
@@ -112,12 +133,12 @@ class SubstringSearch(Generic[V]):
             return
         anchor, _ = self._places.pop(text)
         anchor.texts = [there for there in anchor.texts if there[0] != text]
+        self._note(anchor)
         if anchor.texts:
             return
         automaton = anchor.automaton
         if automaton is None:
             self._recent.remove(anchor)
-            self._recent_automaton = None
             del self._anchors[anchor.piece]
             self._set_price()
             return
@@ -165,7 +186,7 @@ class SubstringSearch(Generic[V]):
         # What is found across a join is not contained in the text, as it turns out.
         folded = _folded("".join([haystacks[number] for number in numbers]))
         for automaton in self._searches():
-            anchors = automaton.anchors
+            anchors, alone, values = automaton.anchors, automaton.alone, automaton.values
             seen: dict[int, int] = {}  # of an anchor: the last text it was in
             at, end, haystack = -1, 0, ""
             for number, first, _ in automaton.find(folded):
@@ -175,6 +196,10 @@ class SubstringSearch(Generic[V]):
                     end += len(haystack)
                 if seen.get(number) != at:
                     seen[number] = at
+                    if (single := alone[number]) is not None:
+                        if single in haystack:
+                            found[numbers[at]].append(values[number])
+                        continue
                     for text, value in anchors[number].texts:
                         if text in haystack:
                             found[numbers[at]].append(value)
@@ -227,10 +252,16 @@ class SubstringSearch(Generic[V]):
         assert least is not None  # noqa: S101 - there is at least one piece
         return least
 
+    def _note(self, anchor: _Anchor[V]) -> None:
+        """The texts of an anchor have changed."""
+        if anchor.automaton is None:
+            self._recent_automaton = None
+        else:
+            anchor.automaton.note(anchor)
+
     def _new_anchor(self, piece: str) -> _Anchor[V]:
         anchor = self._anchors[piece] = _Anchor(piece)
         self._recent.append(anchor)
-        self._recent_automaton = None
         return anchor
 
     # ---- automata

@@ -110,6 +110,9 @@ TestFewRules = FewRules.TestCase
 _CHECKED = 0.005
 """Chance of a check after a change of many rules: each asks all rules one by one."""
 
+_SLICE = 50
+"""Records that are alike, in many of which there is the same here or there: what is said of them is found together."""
+
 PATHS = (("n",), ("m",), ("text",), ("deep", "0", "n"), ("deep", "1", "text"), ("only", "here"))
 
 
@@ -211,3 +214,5 @@ def test_many_rules_match_as_each_alone(seed: int, spread: int, sizes: list[int]
             document = _document(draw, spread)
             watched.check(document, _like(draw, document, spread), _like(draw, document, spread))
         watched.check(*(_document(draw, spread) for _ in range(5)))
+    document = _document(draw, spread)
+    watched.check(*(_like(draw, document, draw.choice((2, spread))) for _ in range(_SLICE)))

@@ -2,28 +2,25 @@
 
 import asyncio
 import resource
-import socket
 
 import structlog
-from tornado.netutil import bind_sockets
 
 from edge.application import make_server
 from edge.config import EdgeSettings
+from edge.limiter import Limiter
+from edge.listener import Listener, listen
 from edge.service import Edge
 from runtime import event_loop, logs, memory, metrics, settings
 
 _log = structlog.get_logger("edge")
 
-_ACCEPT_QUEUE = 1024
-"""Connections the kernel may hold for us: a reconnect storm comes all at once."""
-
 _OTHER_FILES = 512
 """File descriptors for everything that is no WebSocket: gRPC, HTTP connections that ask for tickets."""
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
+def _listen(host: str, port: int, limiter: Limiter) -> list[Listener]:
     try:
-        return bind_sockets(port, host, backlog=_ACCEPT_QUEUE)
+        return listen(host, port, limiter)
     except OSError as error:
         raise settings.ConfigurationError(
             f"KAFKA_WS_SERVER_HOST, KAFKA_WS_SERVER_PORT: cannot listen on {host}:{port}: {error.strerror}."
@@ -47,7 +44,7 @@ async def _serve(edge_settings: EdgeSettings) -> None:
     _raise_file_limit(edge_settings.server_max_connections)
     edge = Edge(edge_settings)
     server = make_server(edge)
-    sockets = _listen(edge_settings.server_host, edge_settings.server_port)
+    sockets = _listen(edge_settings.server_host, edge_settings.server_port, edge.limiter)
     server.add_sockets(sockets)
     host, port = sockets[0].getsockname()[:2]
     _log.info("listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -13,6 +13,7 @@ REQUEST_SECONDS = Histogram(
     "kafka_ws_edge_http_request_seconds", "Seconds from a request's headers to the response.", ["endpoint"]
 )
 CONNECTIONS = Gauge("kafka_ws_edge_connections", "WebSockets open, or in their handshake.")
+WAITING_REQUESTS = HotGauge("kafka_ws_edge_waiting_requests", "Requests that wait until others have been answered.")
 CLOSES = Counter("kafka_ws_edge_closes", "WebSockets closed, by the code sent or received (1006: none).", ["code"])
 SUBSCRIPTIONS = Gauge("kafka_ws_edge_subscriptions", "Subscriptions open at the filter service.", ["kind"])
 RECORDS = HotCounter("kafka_ws_edge_records", "Records received, counted once for each subscription.")

@@ -10,6 +10,7 @@ from edge.config import EdgeSettings
 from edge.fan_out import Writer
 from edge.filter_client import FilterClient
 from edge.keep_alive import KeepAlive
+from edge.limiter import Limiter
 from edge.slow_consumer import LagWatch, Marks
 from edge.subscriptions import Subscriptions
 from edge.ticket_client import TicketClient
@@ -39,6 +40,7 @@ class Edge:
 
     Attributes:
         settings: as loaded.
+        limiter: how many requests are worked on at once.
         tickets: the ticket service.
         filter_client: the filter service.
         subscriptions: what is open there.
@@ -54,6 +56,7 @@ class Edge:
         # What piles up while this process is busy must not make all its sockets count as slow when it goes on.
         write_limit = min(settings.server_write_limit, settings.server_slow_consumer_high_mark // 2)
         self.writer = Writer(write_limit, settings.server_backlog_limit)
+        self.limiter = Limiter()
         self.tickets = TicketClient(settings)
         self.filter_client = FilterClient(settings, self.writer)
         self.subscriptions = Subscriptions(

@@ -110,9 +110,12 @@ class EventsHandler(StreamHandler):
         last = _LastEvent(self.request.headers.get("Last-Event-ID", "").strip())
         try:
             topic, query = self._enter()
-            admission = await self._admit(topic, query["ticket"], last)
-            self._check_tenant(admission.grant.tenant, topic)
-            connection = await self._subscribe(_resumed(parse(topic, query, Transport.EVENTS), last))
+            async with self.edge.limiter.place():
+                if self._is_gone:
+                    return
+                admission = await self._admit(topic, query["ticket"], last)
+                self._check_tenant(admission.grant.tenant, topic)
+                connection = await self._subscribe(_resumed(parse(topic, query, Transport.EVENTS), last))
         except UnavailableError as unavailable:
             self._put_off(unavailable, last)
         except RefusedError as refused:

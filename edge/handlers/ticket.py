@@ -18,7 +18,8 @@ class TicketHandler(BaseHandler):
             # A ticket is as good at another edge.
             self.set_header("Connection", "close")
         try:
-            ticket = await self.edge.tickets.issue(self.request.headers.get("Authorization", ""))
+            async with self.edge.limiter.place():
+                ticket = await self.edge.tickets.issue(self.request.headers.get("Authorization", ""))
         except RefusedError as refused:
             self.refuse(refused)
         else:

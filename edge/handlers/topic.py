@@ -71,14 +71,17 @@ class TopicHandler(StreamHandler, WebSocketHandler):
             RefusedError: with what to answer instead.
         """
         topic, query = self._enter()
-        admission = await self._redeem(query["ticket"])
-        if not self._check_handshake():
-            return False
-        try:
-            self._check_tenant(admission.grant.tenant, topic)
-            await self._subscribe(parse(topic, query, Transport.WEBSOCKET, compressed=self._agree_on_compression()))
-        except StreamEndedError as ended:
-            self._ending = ended
+        async with self.edge.limiter.place():
+            if self._is_gone:
+                return False
+            admission = await self._redeem(query["ticket"])
+            if not self._check_handshake():
+                return False
+            try:
+                self._check_tenant(admission.grant.tenant, topic)
+                await self._subscribe(parse(topic, query, Transport.WEBSOCKET, compressed=self._agree_on_compression()))
+            except StreamEndedError as ended:
+                self._ending = ended
         self._deadline = self._ends_at(admission)
         return True
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import pytest
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from edge.application import make_server
 from edge.config import EdgeSettings
+from edge.listener import listen
 from edge.service import Edge
 from tests.edge.replica import Logs, Replica
 from tests.edge.tickets import Tickets
@@ -99,7 +99,7 @@ async def make_system() -> AsyncIterator[MakeSystem]:
                 )
             )
             server = make_server(edge)
-            sockets = bind_sockets(0, "127.0.0.1")
+            sockets = listen("127.0.0.1", 0, edge.limiter)
             server.add_sockets(sockets)
             background = asyncio.create_task(edge.run())
 

@@ -1,9 +1,9 @@
-"""A reconnect storm: 10,000 different rules arrive at once while records flow (goal 1).
+"""Reconnect storms: 10,000 rules arrive at once while records flow (goal 1), or 2,000 clients connect at once.
 
-The storm is one edge's session that asks for everything without waiting for answers, many in a message, as an edge does
-whose replica has died. Live delivery is watched through the whole path by a socket that was there before, and beside it
-by a consumer with nothing behind it: what that has to wait for, the broker and the machine have held up, which share in
-the storm.
+The first is one edge's session that asks for everything without waiting for answers, many in a message, as an edge does
+whose replica has died; the second is what another edge has to stand then. Live delivery is watched through the whole
+path by a socket that was there before, and beside it by a consumer with nothing behind it: what that has to wait for,
+the broker and the machine have held up, which share in the storm.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _RULES = 10_000
 _RATE = 1000
 _CALM_SEC, _STORM_SEC, _WATCHED_SEC = 3, 12, 10
 _GOAL_MS = 250.0
+_CLIENTS = 2000
+_CONNECTING_SEC = 25
+"""Time for the clients to connect."""
 _OPEN_TIMEOUT_SEC = 60.0
 
 
@@ -151,4 +154,41 @@ def _storm(system: System, effort: Effort) -> list[Measurement]:
     ]
 
 
-SCENARIOS = (Scenario("storm", "a reconnect storm", _storm),)
+def _connecting(system: System, effort: Effort) -> list[Measurement]:
+    longest: list[float] = []
+    median: list[float] = []
+    opening: list[float] = []
+    count = effort.amount(_CLIENTS)
+    wheres = list(texts("mix", count))
+    for _ in range(effort.runs):
+        with (
+            system.topic() as topic,
+            system.stack() as stack,
+            system.load_client(stack) as client,
+            system.load_client(stack) as storm,
+        ):
+            client.open(1, [target(topic)])
+            with Production(system.kafka.bootstrap, topic) as production:
+                production.prepare_pace(_RATE * (_CALM_SEC + _CONNECTING_SEC), _RATE)
+                production.go()
+                time.sleep(_CALM_SEC)
+                client.reset()
+                opening.append(storm.open(count, [target(topic, where) for where in wheres], at_once=count).seconds)
+                latency = client.report().latency
+                production.wait()
+            longest.append(latency.highest)
+            median.append(latency.p50)
+    title = f"{count:,} clients connect at once"
+    return [
+        Measurement(
+            "connecting.delay", f"{title}: longest latency of live records meanwhile", "ms", longest, Better.LOWER
+        ),
+        Measurement("connecting.p50", f"{title}: latency of live records meanwhile, p50", "ms", median, Better.LOWER),
+        Measurement("connecting.opening", f"{title}: until all are open", "s", opening, Better.LOWER),
+    ]
+
+
+SCENARIOS = (
+    Scenario("storm", "a reconnect storm at the filter service", _storm),
+    Scenario("connecting", "a reconnect storm at the edge", _connecting),
+)

@@ -149,7 +149,7 @@ class KeyAnswers(Answers):
     def hits(self, pairs: Pairs) -> Sets:
         """See `Answers`."""
         distinct, numbers = self._distinct()
-        beyond = int(pairs.blocks.max()) + 1
+        beyond = int(pairs.blocks.max(initial=0)) + 1
         if len(distinct) * beyond * _ALIKE <= len(pairs.blocks):
             every = joined([_octets(key, block) for key in distinct for block in range(beyond)])
             hits: Sets = every.take(numbers.take(pairs.rows) * beyond + pairs.blocks, axis=0)

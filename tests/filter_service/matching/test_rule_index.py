@@ -93,6 +93,16 @@ def test_several_sets_on_one_path_are_all_asked() -> None:
     assert members(index, DOCUMENT) == ["status=in:fail,ok;status=in:ed;"]
 
 
+def test_records_that_no_rule_is_left_for() -> None:
+    """In a slice of which each condition of some rule holds for each record, and all of no rule."""
+    index = index_of(*(f"n=gt:{low};n=lt:{low + 1};m=gt:{low};m=lt:{low + 1};text=in:x;" for low in range(7)))
+    documents = [{"n": row % 7 + 0.5, "m": (row + 1) % 7 + 0.5, "text": f"x{row}"} for row in range(200)]
+    assert not index.match_all(documents)
+    documents[6]["m"] = documents[6]["n"]
+    ((entry, rows),) = index.match_all(documents).items()
+    assert (list(entry.members), rows) == (["n=gt:6;n=lt:7;m=gt:6;m=lt:7;text=in:x;"], [6])
+
+
 def test_numbers_beyond_64_bits_are_infinite() -> None:
     """As IEEE 754 has it: greater than every constant."""
     index = index_of("a=gt:1.7976931348623157e308;", "a=lt:-1.7976931348623157e308;", "a=lte:1e308;")

@@ -44,7 +44,11 @@ class Limiter:
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Waits for a place, and keeps it to the end of the block or for `hold_sec`, whichever comes first."""
-        await self._wait()
+        self._count_waiting(1)
+        try:
+            await self._places.acquire()
+        finally:
+            self._count_waiting(-1)
         is_held = True
 
         def leave() -> None:
@@ -60,14 +64,6 @@ class Limiter:
             timer.cancel()
             leave()
 
-    async def _wait(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()  # at once
-            return
-        self._waiting += 1
+    def _count_waiting(self, change: int) -> None:
+        self._waiting += change
         metrics.WAITING_REQUESTS.set(self._waiting)
-        try:
-            await self._places.acquire()
-        finally:
-            self._waiting -= 1
-            metrics.WAITING_REQUESTS.set(self._waiting)

@@ -19,7 +19,7 @@ AT_ONCE = 8
 """Connections accepted in a turn: what they ask the other services for goes together."""
 
 _QUEUE = 4096
-"""Connections that the kernel may hold for us: those beyond try again a second later."""
+"""Connections that the kernel may hold for us, if `net.core.somaxconn` is not less; those beyond try again later."""
 
 
 class Listener(socket.socket):

@@ -128,13 +128,13 @@ def together(keys: Sequence[Key]) -> Key:
 class KeyAnswers(Answers):
     """What a column says that has a key for each row."""
 
-    __slots__ = ("_alike", "_keys")
+    __slots__ = ("_keys", "_numbered")
 
     def __init__(self, keys: list[Key]) -> None:
         """Takes the keys of the rows."""
         super().__init__(keys, list(map(_reach, keys)))
         self._keys = keys
-        self._alike: tuple[list[Key], Numbers] | None = None
+        self._numbered: tuple[list[Key], Numbers] | None = None
 
     def narrowed(self, kept: Numbers) -> KeyAnswers:
         """See `Answers`."""
@@ -176,10 +176,10 @@ class KeyAnswers(Answers):
 
     def _distinct(self) -> tuple[list[Key], Numbers]:
         """The keys without those that come again, and for each row the number of its key among them."""
-        if self._alike is None:
+        if self._numbered is None:
             numbers = {key: number for number, key in enumerate(set(self._keys))}
-            self._alike = list(numbers), np.fromiter(map(numbers.__getitem__, self._keys), np.intp, len(self._keys))
-        return self._alike
+            self._numbered = list(numbers), np.fromiter(map(numbers.__getitem__, self._keys), np.intp, len(self._keys))
+        return self._numbered
 
 
 def _octets(key: Key, block: int) -> bytes:

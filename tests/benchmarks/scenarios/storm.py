@@ -2,8 +2,8 @@
 
 The first is one edge's session that asks for everything without waiting for answers, many in a message, as an edge does
 whose replica has died; the second is what another edge has to stand then. Live delivery is watched through the whole
-path by a socket that was there before, and beside it by a consumer with nothing behind it: what that has to wait for,
-the broker and the machine have held up, which share in the storm.
+path by a socket that was there before; in the first, also by a consumer with nothing behind it: what that has to wait
+for, the broker and the machine have held up, which share in the storm.
 """
 
 from __future__ import annotations

@@ -154,7 +154,9 @@ class TextColumn(KeyColumn):
             return KeyAnswers(cast(list[Key], keys))
         unknown = list({text: None for text, key in zip(texts, keys, strict=True) if key is None and text is not None})
         self._recalled += len(texts) - len(unknown)
-        found: dict[str | None, Key] = dict(zip(unknown, map(together, self._search.find_all(unknown)), strict=True))
+        found: dict[str | None, Key] = dict.fromkeys(unknown, NO_KEY)
+        for index, contained in self._search.find_all(unknown).items():
+            found[unknown[index]] = together(contained)
         self._remember(found)
         return KeyAnswers([key or found[text] for text, key in zip(texts, keys, strict=True)])
 

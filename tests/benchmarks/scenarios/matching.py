@@ -34,7 +34,7 @@ _MANY = 100
 _MANY_GOAL_US = 30.0
 _RECORDS = 2000
 _WARM_UP = 3
-"""Rounds before the clock starts: searches pay for their automata as they go."""
+"""Rounds before the clock starts: the index learns what the records are like."""
 _CHANGE_GOAL_MS = 1.0
 _CHANGES = 2000
 

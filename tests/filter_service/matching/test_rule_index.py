@@ -123,7 +123,7 @@ def test_ten_times_the_rules_take_hardly_more_steps(kind: str) -> None:
         for number, rule in enumerate(work.rules):
             index.add(rule, number)
         documents = [orjson.loads(payload) for payload in work.payloads]
-        calls_of(index, documents)  # it learns what the records are like, and searches pay for their automata
+        calls_of(index, documents)  # it learns what the records are like
         calls.append(calls_of(index, documents) / len(documents))
     assert calls[1] <= calls[0] * 1.5 + 5
     assert calls[1] <= 40

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import tracemalloc
 from collections.abc import Iterable
 
 from hypothesis import given, settings
@@ -12,8 +14,9 @@ from filter_service.matching.substrings import SubstringSearch
 
 
 def check(search: SubstringSearch[str], texts: Iterable[str], *haystacks: str) -> None:
-    expected = [sorted(text for text in texts if text in haystack) for haystack in haystacks]
-    assert list(map(sorted, search.find_all(haystacks))) == expected
+    found = search.find_all(haystacks)
+    for index, haystack in enumerate(haystacks):
+        assert sorted(found.get(index, [])) == sorted(text for text in texts if text in haystack)
 
 
 letters = st.sampled_from("aab é\U0001d11e\ud834\U00010061")
@@ -35,7 +38,7 @@ def test_few_texts(texts: list[str], haystacks: list[str]) -> None:
 @given(seed=st.integers(0, 2**32), alphabet=st.sampled_from(("ab", "abcdefghij", "aé\U0001d11e\U00010061")))
 @settings(max_examples=20)
 def test_thousands_of_texts_come_and_go(seed: int, alphabet: str) -> None:
-    """Neither merging automata nor dropping anchors loses or invents a text, in short and in very long ones."""
+    """Sharing and dropping anchors neither loses nor invents a text, in short and in very long ones."""
     draw = random.Random(seed)
     search = SubstringSearch[str]()
     texts: set[str] = set()
@@ -56,3 +59,34 @@ def test_thousands_of_texts_come_and_go(seed: int, alphabet: str) -> None:
         if draw.random() < 0.02:
             check(search, texts, "".join(draw.choices(alphabet, k=60)))
     check(search, [], "".join(draw.choices(alphabet, k=600)))
+
+
+def test_texts_by_the_ten_thousand() -> None:
+    """So many of four letters that some have the same hash as others, while they come, and when most have gone."""
+    draw = random.Random(4)
+    search = SubstringSearch[str]()
+    texts = ["".join(letters) for letters in itertools.islice(itertools.product("abcdefghijkl", repeat=4), 20_000)]
+    draw.shuffle(texts)
+    for number, text in enumerate(texts):
+        search.add(text, text)
+        if number % 500 == 0:
+            check(search, texts[: number + 1], *draw.choices(texts, k=5), "".join(draw.choices(texts, k=300)))
+    for text in texts[100:]:
+        search.remove(text)
+    check(search, texts[:100], *texts)
+    check(search, texts[:100], *["".join(draw.choices(texts, k=300)) for _ in range(10)])
+
+
+def test_texts_that_have_gone_take_no_memory() -> None:
+    """Five thousand that come and go one by one."""
+    search = SubstringSearch[int]()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(5000):
+            search.add(f"{number:05}", number)
+            search.remove(f"{number:05}")
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 50_000

@@ -18,6 +18,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from filter_service import metrics
+from filter_service.batch_pacing import BatchPacing
 from filter_service.kafka_source import Partition, describe, open_consumer
 from filter_service.reader import Assignment, Reader
 from filter_service.stream_batch import KafkaRecord
@@ -63,6 +64,7 @@ class ReaderThread(Generic[R]):
         **overrides: str | int | bool,
     ) -> None:
         self._batch_records = batch_records
+        self._pacing = BatchPacing(batch_records)
         self._progress_interval = progress_interval
         self._next_notes = 0.0
         self._died = died
@@ -137,9 +139,13 @@ class ReaderThread(Generic[R]):
         messages = consumer.consume(1, IDLE_WAIT_SEC)
         if not messages:
             return
+        gather_sec = self._pacing.wait_sec(time.perf_counter())
+        if gather_sec > 0:
+            time.sleep(gather_sec)
         if self._batch_records > 1:
             messages += consumer.consume(self._batch_records - 1, 0)
         started = time.perf_counter()
+        self._pacing.took(len(messages), started)
         self._read(messages)
         self._batch_seconds.observe(time.perf_counter() - started)
         self._records_read.inc(len(messages))

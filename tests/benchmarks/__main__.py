@@ -83,7 +83,7 @@ def _about(effort: Effort) -> dict[str, Any]:
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, {os.path.realpath(sys.executable)}",
         "packages": {name: version(name) for name in packages},
         "runs": effort.runs,
         "quick": effort.is_quick,

@@ -80,8 +80,9 @@ class _ClientEnd(_End):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # Until there is somebody to hand it to, nothing is taken.
-        self.pause()
+        # Until there is somebody to hand it to, nothing is taken. In the loop's next turn: before Python 3.11.3 reading
+        # begins after this one, whatever is said here.
+        asyncio.get_running_loop().call_soon(self.pause)
         self.proxy.connecting(self)
 
 

@@ -11,7 +11,6 @@ every subscription (design, "One primitive: the position"). librdkafka insists o
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -20,10 +19,12 @@ import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from filter_service import metrics
 from filter_service.coalescing import Coalescer
 from filter_service.errors import KafkaUnavailableError
+from filter_service.librdkafka_log import librdkafka_logger
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,9 @@ EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 NONE_SO_LATE = -1
 """Kafka's answer to the question for the first offset of a time that no record has."""
+
+SHORTEST_SOCKET_TIMEOUT_MS, LONGEST_SOCKET_TIMEOUT_MS = 10, 300_000
+"""What librdkafka takes."""
 
 LOOKUP_THREADS = 2
 RETRY_PAUSE_SEC = 0.1
@@ -74,6 +78,9 @@ TRANSIENT = frozenset(
     }
 )
 
+NOT_TO_BE_SEEN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
+"""What Kafka says of a topic that does not exist, or not for this client."""
+
 NOT_KNOWN = KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "its leader does not answer")
 
 # What readers need; an operator's KAFKA_WS_CONSUMER_* properties win over these.
@@ -85,6 +92,8 @@ READER_DEFAULTS: dict[str, str | int | bool] = {
     # A partition joins a running fetch session only at its next request, so a long wait would delay new subscribers.
     "fetch.wait.max.ms": 100,
     "fetch.error.backoff.ms": 100,
+    # A broker that hangs is left after this time (librdkafka: 60 s); Kafka gives its partitions to others after 9 s.
+    "socket.timeout.ms": 10_000,
     "topic.metadata.refresh.interval.ms": 30_000,
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
@@ -135,11 +144,6 @@ def open_consumer(properties: Mapping[str, str | int | bool], **overrides: str |
     return Consumer(settings, logger=librdkafka_logger())
 
 
-def librdkafka_logger() -> logging.Logger:
-    """Where librdkafka's own log lines go."""
-    return logging.getLogger("librdkafka")
-
-
 class KafkaLookups:
     """Metadata and offset questions, coalesced: callers that arrive while a request is in flight share the next one.
 
@@ -154,8 +158,9 @@ class KafkaLookups:
         self._timeout = timeout
         self._properties = properties
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="kafka-lookup")
-        self._consumer = open_consumer(properties)
-        self._admin = AdminClient(dict(properties), logger=librdkafka_logger())
+        # A broker that hangs is left in time to ask another.
+        patience_ms = min(max(round(timeout * 500), SHORTEST_SOCKET_TIMEOUT_MS), LONGEST_SOCKET_TIMEOUT_MS)
+        self._admin = AdminClient({"socket.timeout.ms": patience_ms, **properties}, logger=librdkafka_logger())
         self._isolation = (
             IsolationLevel.READ_UNCOMMITTED
             if properties.get("isolation.level") == "read_uncommitted"
@@ -169,17 +174,21 @@ class KafkaLookups:
         self._ids: Coalescer[str, bytes] = Coalescer(self._topic_ids)
 
     async def check(self) -> None:
-        """Raises `KafkaUnavailableError` unless a broker answers a metadata request now."""
-        await self._in_thread(
-            "asking for metadata", lambda: self._consumer.list_topics(PROBE_TOPIC, timeout=self._timeout)
-        )
+        """Raises `KafkaUnavailableError` unless Kafka answers what new subscriptions ask, and to the client that asks.
+
+        A broker that is back is known to each connection in its own time: a client that gets metadata from one may
+        wait for another yet. Where no broker is the one that knows topics' ids (librdkafka's mock), metadata suffices.
+        """
+        cluster = await self._metadata(PROBE_TOPIC)
+        if cluster.controller_id in cluster.brokers:
+            await self.topic_ids([PROBE_TOPIC])
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
-        """Number of partitions of each topic; 0 for one that does not exist."""
+        """Number of partitions of each topic; 0 for one that does not exist, or must not be seen."""
         return await self._counts.ask(topics)
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, bytes]:
-        """Kafka's id of each topic, 16 bytes; empty for one that does not exist. Coalesced too."""
+        """Kafka's id of each topic, 16 bytes; empty for one that does not exist, or must not be seen. Coalesced too."""
         return await self._ids.ask(topics)
 
     async def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -198,21 +207,19 @@ class KafkaLookups:
         return {**found, **(await self.end_offsets(late))} if late else found
 
     def close(self) -> None:
-        """Releases the clients; pending questions fail."""
+        """Pending questions fail."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._consumer.close()
 
     async def _partition_counts(self, topics: list[str]) -> dict[str, int]:
         # One request for all topics of the cluster costs less than many single ones; which of the two is cheaper
         # depends on the cluster, so few topics are asked for one by one.
         counts = dict.fromkeys(topics, 0)
         possible = [topic for topic in topics if is_possible_topic(topic)]
-        if len(possible) > 8:
-            known = await self._metadata(None)
-            counts.update({topic: known.get(topic, 0) for topic in possible})
-        else:
-            for topic in possible:
-                counts[topic] = (await self._metadata(topic)).get(topic, 0)
+        for asked in [None] if len(possible) > 8 else possible:
+            known = (await self._metadata(asked)).topics
+            counts.update(
+                {name: len(known[name].partitions) for name in possible if name in known and known[name].error is None}
+            )
         return counts
 
     async def _topic_ids(self, topics: list[str]) -> dict[str, bytes]:
@@ -236,7 +243,7 @@ class KafkaLookups:
         ids: dict[str, bytes] = {}
         # All are looked at, whatever one of them says: an exception that nobody takes would be logged.
         for topic, answer in zip(asked, await asyncio.gather(*asked.values(), return_exceptions=True), strict=True):
-            if isinstance(answer, KafkaException) and answer.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if isinstance(answer, KafkaException) and answer.args[0].code() in NOT_TO_BE_SEEN:
                 ids[topic] = b""
             elif isinstance(answer, BaseException):
                 raise answer
@@ -245,14 +252,12 @@ class KafkaLookups:
                 ids[topic] = b"".join(half.to_bytes(8, "big", signed=True) for half in halves)
         return ids
 
-    async def _metadata(self, topic: str | None) -> dict[str, int]:
-        def ask() -> dict[str, int]:
-            # Through the client that is asked for offsets: it keeps the leaders it learns here, and would otherwise
-            # not know a partition that was added until its next refresh, minutes later.
-            answer = self._admin.list_topics(topic, timeout=self._timeout)
-            return {name: len(known.partitions) for name, known in answer.topics.items() if known.error is None}
-
-        return await self._in_thread("asking for metadata", ask)
+    async def _metadata(self, topic: str | None) -> ClusterMetadata:
+        # Through the client that is asked for offsets: it keeps the leaders it learns here, and would otherwise not
+        # know a partition that was added until its next refresh, minutes later.
+        return await self._in_thread(
+            "asking for metadata", lambda: self._admin.list_topics(topic, timeout=self._timeout)
+        )
 
     async def _in_thread(self, action: str, call: Callable[[], T]) -> T:
         try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from tests.chaos.audience import Audience, in_thread
+from tests.chaos.audience import TOPIC, Audience, in_thread
 from tests.chaos.books import Span
 from tests.chaos.plan import Fault, Plan, rounds
 from tests.chaos.population import PROCESSES
@@ -64,6 +64,7 @@ class Harm:
             Fault.EDGE_DRAIN: self._drain_edge,
             Fault.EDGE_STOP: self._stop_edge,
             Fault.BROKER_KILL: self._kill_broker,
+            Fault.BROKER_STOP: self._stop_broker,
             Fault.REDIS_RESTART: self._restart_redis,
             Fault.CLIENT_STOP: self._stop_clients,
             Fault.NETWORK_CUT: self._cut,
@@ -229,17 +230,31 @@ class Harm:
     # ------------------------------------------------------------------------------------------------ Kafka and Redis
 
     async def _kill_broker(self) -> None:
-        system = self._system
-        node = self._dice.randint(1, len(system.kafka.brokers))
+        system, node = self._system, self._broker()
         with self._span(Fault.BROKER_KILL, f"kafka-{node}"):
             await in_thread(system.kafka.kill, node)
             await self._hold()
             await self.level()
         with self._span("broker start", f"kafka-{node}"):
             await in_thread(system.kafka.restart, node)
-            # Another one must not go before this one has everything.
-            await in_thread(wait_until, system.brokers_in_sync, "all replicas in sync", _IN_SYNC_SEC)
-            await self.level()
+            await self._level_in_sync()
+
+    async def _stop_broker(self) -> None:
+        node = self._broker()
+        process = self._system.kafka.node(node).process
+        with self._span(Fault.BROKER_STOP, f"kafka-{node}"):
+            process.signal(signal.SIGSTOP)
+            await asyncio.sleep(self._plan.broker_stop_sec)
+            process.signal(signal.SIGCONT)
+            await self._level_in_sync()
+
+    def _broker(self) -> int:
+        return self._dice.randint(1, len(self._system.kafka.brokers))
+
+    async def _level_in_sync(self) -> None:
+        # Another one must not go before this one has everything.
+        await in_thread(self._system.kafka.wait_in_sync, TOPIC, _IN_SYNC_SEC)
+        await self.level()
 
     async def _restart_redis(self) -> None:
         with self._span(Fault.REDIS_RESTART, "redis"):

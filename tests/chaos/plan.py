@@ -21,6 +21,7 @@ class Fault(StrEnum):
     EDGE_DRAIN = "edge drain"
     EDGE_STOP = "edge stop"
     BROKER_KILL = "broker kill"
+    BROKER_STOP = "broker stop"
     REDIS_RESTART = "redis restart"
     CLIENT_STOP = "client stop"
     NETWORK_CUT = "network cut"
@@ -44,6 +45,7 @@ class Plan:
     :param pause_sec: least and most time between two.
     :param client_stop_sec: how long a client process is stopped.
     :param edge_stop_sec: how long an edge is stopped.
+    :param broker_stop_sec: how long a broker is stopped.
     :param half_open_sec: after which a half-open connection is reset; None: never, it has to be noticed.
     :param overlap_share: part of the faults that come while another is felt.
     :param patience_sec: how long to wait until all are level before the run goes on anyway; whoever is not is found at
@@ -58,6 +60,7 @@ class Plan:
     pause_sec: tuple[float, float] = (0.2, 3.0)
     client_stop_sec: float = 20.0
     edge_stop_sec: float = 10.0
+    broker_stop_sec: float = 20.0
     half_open_sec: float | None = None
     overlap_share: float = 0.3
     patience_sec: float = 20.0
@@ -73,6 +76,7 @@ SHORT = Plan(
     pause_sec=(0.0, 0.3),
     client_stop_sec=4.0,
     edge_stop_sec=2.5,
+    broker_stop_sec=6.0,
     half_open_sec=2.0,
     overlap_share=0.6,
     patience_sec=10.0,

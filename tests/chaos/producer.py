@@ -64,6 +64,8 @@ class NumberedRecords:
                 "queue.buffering.max.messages": 2_000_000,
                 "reconnect.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 500,
+                # A broker that hangs is left soon.
+                "socket.timeout.ms": 3_000,
                 "on_delivery": self._on_delivery,
                 "log_level": 0,
             }

@@ -50,6 +50,8 @@ class Reader:
                 "enable.auto.commit": False,
                 "reconnect.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 500,
+                # A broker that hangs is left soon.
+                "socket.timeout.ms": 3_000,
                 "fetch.error.backoff.ms": 100,
                 "log_level": 0,
             }

@@ -138,11 +138,3 @@ class System:
     def running_filters(self) -> list[int]:
         """Numbers of the replicas that run."""
         return [number for number in FILTERS if self.stack.process(f"filter-{number}").running]
-
-    def brokers_in_sync(self) -> bool:
-        """Whether every partition has all of its replicas."""
-        topic = self.kafka.admin.list_topics(TOPIC, timeout=10).topics[TOPIC]
-        return all(
-            partition.leader > 0 and len(partition.isrs) == len(partition.replicas) == len(self.kafka.brokers)
-            for partition in topic.partitions.values()
-        )

@@ -1,21 +1,28 @@
 """The answers to questions about offsets and topics while a broker has just died, from a real cluster of three."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import pytest
 
+from filter_service.config import FilterSettings
 from filter_service.errors import KafkaUnavailableError
 from filter_service.kafka_source import KafkaLookups, client_properties
 from tests.conftest import StartKafka
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.records import RecordWriter
 
+T = TypeVar("T")
+
 PARTITIONS = 6
 TOPIC = "admin.leaders"
 PLACES = [(TOPIC, number) for number in range(PARTITIONS)]
 PATIENCE_SEC = 60.0
+HANGS_SEC = 40.0
+"""A bound: Kafka gives a broker up after two seconds here; what is told after a minute is told too late."""
 
 
 @pytest.fixture
@@ -50,6 +57,13 @@ async def hasty(cluster: KafkaCluster) -> AsyncIterator[KafkaLookups]:
         yield found
 
 
+@pytest.fixture
+async def usual(cluster: KafkaCluster) -> AsyncIterator[KafkaLookups]:
+    """As the service asks by default."""
+    async for found in lookups(cluster, FilterSettings().filter_kafka_timeout_sec):
+        yield found
+
+
 async def ask_all(kafka: KafkaLookups) -> tuple[list[int], ...]:
     """Every question there is about offsets."""
     answers = await asyncio.gather(
@@ -59,6 +73,13 @@ async def ask_all(kafka: KafkaLookups) -> tuple[list[int], ...]:
         kafka.offsets_at(PLACES, 1_500),
     )
     return tuple([answer[place] for place in PLACES] for answer in answers)
+
+
+async def until_answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Asks again and again."""
+    while True:
+        with suppress(KafkaUnavailableError):
+            return await ask()
 
 
 async def test_a_leader_dies(cluster: KafkaCluster, patient: KafkaLookups, hasty: KafkaLookups) -> None:
@@ -81,3 +102,18 @@ async def test_a_leader_dies(cluster: KafkaCluster, patient: KafkaLookups, hasty
         await asyncio.to_thread(cluster.kill, number)
         assert await patient.topic_ids([TOPIC, "admin.missing"]) == ids
         gone = number
+
+
+async def test_a_broker_hangs(cluster: KafkaCluster, usual: KafkaLookups) -> None:
+    """Its connections stay, but nothing comes: it is left for the others long before librdkafka's own 60 seconds."""
+    right = await ask_all(usual)
+    # One of the three is the one that is asked first.
+    for broker in cluster.brokers:
+        broker.process.signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(HANGS_SEC):
+                await until_answered(usual.check)
+                assert await until_answered(lambda: ask_all(usual)) == right
+        finally:
+            broker.process.signal(signal.SIGCONT)
+        await asyncio.to_thread(cluster.wait_in_sync, TOPIC)

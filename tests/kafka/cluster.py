@@ -11,11 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # confluent_kafka exports the latter two from C
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # confluent_kafka exports some of them from C
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     NewPartitions,
     NewTopic,
+    ResourcePatternType,
+    ResourceType,
 )
 
 from tests.kafka.broker import QUICK_START, Broker
@@ -155,6 +160,18 @@ class KafkaCluster:
         metadata = self.admin.list_topics(topic, timeout=_REQUEST_TIMEOUT_SEC)
         return int(metadata.topics[topic].partitions[partition].leader)
 
+    def wait_in_sync(self, topic: str, timeout_sec: float = _METADATA_TIMEOUT_SEC) -> None:
+        """Wait until every partition of a topic has all of its replicas: one node fewer does no harm then."""
+
+        def in_sync() -> bool:
+            partitions = self.admin.list_topics(topic, timeout=_REQUEST_TIMEOUT_SEC).topics[topic].partitions
+            return all(
+                partition.leader > 0 and len(partition.isrs) == len(partition.replicas)
+                for partition in partitions.values()
+            )
+
+        wait_until(in_sync, f"all replicas of {topic} in sync", timeout_sec)
+
     def _all_registered(self) -> bool:
         try:
             return len(self.admin.list_topics(timeout=2).brokers) == len(self.brokers)
@@ -220,6 +237,25 @@ class KafkaCluster:
         """Delete the records of a partition with offsets below `before`, as retention does."""
         boundary = TopicPartition(topic, partition, before)
         self.admin.delete_records([boundary], request_timeout=_REQUEST_TIMEOUT_SEC)[boundary].result()
+
+    def hide_topic(self, name: str) -> None:
+        """Let nobody see a topic, from now on; the brokers' settings must have an authorizer."""
+        rule = AclBinding(
+            ResourceType.TOPIC,
+            name,
+            ResourcePatternType.LITERAL,
+            "User:*",
+            "*",
+            AclOperation.DESCRIBE,
+            AclPermissionType.DENY,
+        )
+        self.admin.create_acls([rule], request_timeout=_REQUEST_TIMEOUT_SEC)[rule].result()
+
+        def hidden() -> bool:
+            error = self.admin.list_topics(name, timeout=_REQUEST_TIMEOUT_SEC).topics[name].error
+            return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+        wait_until(hidden, f"topic {name} hidden", _METADATA_TIMEOUT_SEC)
 
     def _wait_for_leaders(self, name: str, partitions: int) -> None:
         def led() -> bool:

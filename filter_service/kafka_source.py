@@ -81,6 +81,9 @@ TRANSIENT = frozenset(
 NOT_TO_BE_SEEN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 """What Kafka says of a topic that does not exist, or not for this client."""
 
+MOST_HIDDEN = 1000
+"""Topics of which the log tells that they must not be seen: clients can name any number."""
+
 NOT_KNOWN = KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "its leader does not answer")
 
 # What readers need; an operator's KAFKA_WS_CONSUMER_* properties win over these.
@@ -172,6 +175,7 @@ class KafkaLookups:
         )
         self._counts = Coalescer(self._partition_counts)
         self._ids: Coalescer[str, bytes] = Coalescer(self._topic_ids)
+        self._told_hidden: set[str] = set()
 
     async def check(self) -> None:
         """Raises `KafkaUnavailableError` unless Kafka answers what new subscriptions ask, and to the client that asks.
@@ -217,10 +221,19 @@ class KafkaLookups:
         possible = [topic for topic in topics if is_possible_topic(topic)]
         for asked in [None] if len(possible) > 8 else possible:
             known = (await self._metadata(asked)).topics
-            counts.update(
-                {name: len(known[name].partitions) for name in possible if name in known and known[name].error is None}
-            )
+            for topic in known.keys() & counts.keys():
+                problem = known[topic].error
+                if problem is None:
+                    counts[topic] = len(known[topic].partitions)
+                elif problem.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    self._tell_hidden(topic)
         return counts
+
+    def _tell_hidden(self, topic: str) -> None:
+        """Tells the operator, who alone can do something about it: a client cannot tell such a topic from none."""
+        if topic not in self._told_hidden and len(self._told_hidden) < MOST_HIDDEN:
+            self._told_hidden.add(topic)
+            log.warning("Kafka does not let this service see a topic: allow it READ there", topic=topic)
 
     async def _topic_ids(self, topics: list[str]) -> dict[str, bytes]:
         now = asyncio.get_running_loop().time

@@ -8,11 +8,11 @@ import pytest
 from kafka_ws.filter.v1 import filter_pb2 as pb
 
 from filter_service.errors import KafkaUnavailableError
-from filter_service.kafka_source import PROBE_TOPIC, KafkaLookups, client_properties
+from filter_service.kafka_source import KafkaLookups, client_properties
 from tests.conftest import StartKafka
 from tests.filter_service.client import EARLIEST, Failure, subscription
 from tests.filter_service.conftest import Connect, StartService
-from tests.filter_service.service import PATIENCE_SEC, FilterService
+from tests.filter_service.service import FilterService
 from tests.filter_service.test_subscribe import numbered
 from tests.kafka.records import RecordWriter
 from tests.processes import free_port
@@ -74,29 +74,12 @@ async def test_kafka_is_not_there_yet(start_kafka: StartKafka, start_service: St
 
 async def test_a_broker_that_cannot_be_reached_where_it_says(start_kafka: StartKafka) -> None:
     """Its metadata can be had, but nothing that subscriptions ask: that is no Kafka that answers."""
-    kafka = await in_thread(start_kafka, 1, {"advertised.listeners": f"CLIENTS://127.0.0.1:{free_port()}"})
+    kafka = await in_thread(start_kafka)
+    kafka.node(1).configure({"advertised.listeners": f"CLIENTS://127.0.0.1:{free_port()}"})
+    await in_thread(kafka.restart, 1)
     lookups = KafkaLookups(client_properties(kafka.bootstrap, {}), 2.0)
     with pytest.raises(KafkaUnavailableError):
         await lookups.check()
-    lookups.close()
-
-
-async def test_topics_that_must_not_be_seen(start_kafka: StartKafka) -> None:
-    """They are as good as missing; and a Kafka that refuses to show the topic that it is probed with does answer."""
-    open_to_all = {
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found": "true",
-    }
-    kafka = await in_thread(start_kafka, 1, open_to_all)
-    seen, hidden = kafka.create_topic("admin.seen"), kafka.create_topic("admin.hidden")
-    for topic in hidden, PROBE_TOPIC:
-        kafka.hide_topic(topic)
-    lookups = KafkaLookups(client_properties(kafka.bootstrap, {}), PATIENCE_SEC)
-    assert await lookups.partition_counts([seen, hidden]) == {seen: 1, hidden: 0}
-    ids = await lookups.topic_ids([seen, hidden])
-    assert len(ids[seen]) == 16
-    assert ids[hidden] == b""
-    await lookups.check()
     lookups.close()
 
 

@@ -79,6 +79,12 @@ class Broker:
         ]
         return subprocess.Popen(tool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Change broker settings; they hold from its next start on."""
+        with self._properties.open("a") as file:
+            # Of two lines with one name the latter holds.
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+
     @staticmethod
     def finish_format(tool: subprocess.Popen[str]) -> None:
         """Wait for the program that :meth:`begin_format` has started.

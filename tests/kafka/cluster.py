@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # confluent_kafka exports some of them from C
     AclBinding,
     AclOperation,
@@ -238,24 +238,16 @@ class KafkaCluster:
         boundary = TopicPartition(topic, partition, before)
         self.admin.delete_records([boundary], request_timeout=_REQUEST_TIMEOUT_SEC)[boundary].result()
 
-    def hide_topic(self, name: str) -> None:
-        """Let nobody see a topic, from now on; the brokers' settings must have an authorizer."""
-        rule = AclBinding(
-            ResourceType.TOPIC,
-            name,
-            ResourcePatternType.LITERAL,
-            "User:*",
-            "*",
-            AclOperation.DESCRIBE,
-            AclPermissionType.DENY,
-        )
+    def deny(self, kind: ResourceType, name: str, operation: AclOperation) -> None:
+        """Forbid something to everybody; the brokers' settings must have an authorizer. It may take a moment to hold.
+
+        :param kind: of thing.
+        :param name: of the thing; `*`: any.
+        :param operation: what nobody may do with it.
+        """
+        pattern, deny = ResourcePatternType.LITERAL, AclPermissionType.DENY
+        rule = AclBinding(kind, name, pattern, "User:*", "*", operation, deny)
         self.admin.create_acls([rule], request_timeout=_REQUEST_TIMEOUT_SEC)[rule].result()
-
-        def hidden() -> bool:
-            error = self.admin.list_topics(name, timeout=_REQUEST_TIMEOUT_SEC).topics[name].error
-            return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-
-        wait_until(hidden, f"topic {name} hidden", _METADATA_TIMEOUT_SEC)
 
     def _wait_for_leaders(self, name: str, partitions: int) -> None:
         def led() -> bool:

@@ -18,7 +18,7 @@ from filter_service.matching.blocks import Block
 from filter_service.matching.columns import Answers, Pairs
 from filter_service.matching.entry import Found
 from filter_service.matching.paths import Values
-from filter_service.matching.sets import SLOTS, Numbers, Sets, members_of, slots_of
+from filter_service.matching.sets import SLOTS, Numbers, Sets, members_of, not_empty, slots_of
 from filter_service.matching.shape import Asked, Plan, Shape
 
 _FEW_PAIRS = 12
@@ -133,7 +133,7 @@ class Lookup:
                     sets = shape.provided.take(pairs.blocks, axis=0)
                 sets[asking] &= self._passing(answers, asked, pairs.take(asking), concerned)
             if len(sets) > _MANY_PAIRS:
-                left = np.any(sets, axis=1).nonzero()[0]
+                left = not_empty(sets)
                 if len(left) < _MOSTLY * len(sets):
                     sets, pairs = sets.take(left, axis=0), pairs.take(left)
         if sets is None or concerned & shape.lacking:

@@ -14,6 +14,7 @@ from filter_service.matching.sets import (
     integer,
     joined,
     members_of,
+    not_empty,
     place_of,
     sets_of,
     slots_of,
@@ -46,3 +47,4 @@ def test_many_sets(many: list[set[int]]) -> None:
     numbers, slots = members_of(together)
     expected = [(number, slot) for number, some in enumerate(many) for slot in sorted(some)]
     assert list(zip(numbers.tolist(), slots.tolist(), strict=True)) == expected
+    assert not_empty(together).tolist() == [number for number, some in enumerate(many) if some]

@@ -88,7 +88,8 @@ def not_empty(sets: Sets) -> Numbers:
     """Numbers of the sets that hold anything."""
     # Words that tell of eight words each are few: to go through the sets themselves takes numpy four times as long.
     first, *others = (sets != 0).view(_WORD).T
-    return reduce(np.bitwise_or, others, first).nonzero()[0]
+    any_of: Sets = reduce(np.bitwise_or, others, first)
+    return any_of.nonzero()[0]
 
 
 def slots_of(slots: int) -> list[int]:

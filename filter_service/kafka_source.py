@@ -11,8 +11,9 @@ every subscription (design, "One primitive: the position"). librdkafka insists o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -56,7 +57,8 @@ RETRY_PAUSE_SEC = 0.1
 
 ATTEMPT_SEC = 1.0
 """How long one attempt may take. librdkafka's admin client waits for a broker that is gone as long as it may, without
-looking who leads now: so it is asked again and again, with new metadata in between."""
+looking who leads now: so it is asked again and again, with new metadata in between. Metadata of all topics may take as
+long as there is."""
 
 # A partition that has just been created has no leader for a moment, and one whose leader died gets another: ask again.
 TRANSIENT = frozenset(
@@ -95,8 +97,10 @@ READER_DEFAULTS: dict[str, str | int | bool] = {
     # A partition joins a running fetch session only at its next request, so a long wait would delay new subscribers.
     "fetch.wait.max.ms": 100,
     "fetch.error.backoff.ms": 100,
-    # A broker that hangs is left after this time (librdkafka: 60 s); Kafka gives its partitions to others after 9 s.
-    "socket.timeout.ms": 10_000,
+    # A broker that hangs is left after this time (librdkafka: 60 s); Kafka gives its partitions to others after 9 s. An
+    # answer must get through in it, however slow the network: it is smaller than librdkafka's 50 MB.
+    "socket.timeout.ms": 5_000,
+    "fetch.max.bytes": 16 * 1024 * 1024,
     "topic.metadata.refresh.interval.ms": 30_000,
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
@@ -161,8 +165,8 @@ class KafkaLookups:
         self._timeout = timeout
         self._properties = properties
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="kafka-lookup")
-        # A broker that hangs is left in time to ask another.
-        patience_ms = min(max(round(timeout * 500), SHORTEST_SOCKET_TIMEOUT_MS), LONGEST_SOCKET_TIMEOUT_MS)
+        # A broker that hangs is left in time to ask another: librdkafka looks once a second for whom to leave.
+        patience_ms = min(max(round(timeout * 400), SHORTEST_SOCKET_TIMEOUT_MS), LONGEST_SOCKET_TIMEOUT_MS)
         self._admin = AdminClient({"socket.timeout.ms": patience_ms, **properties}, logger=librdkafka_logger())
         self._isolation = (
             IsolationLevel.READ_UNCOMMITTED
@@ -236,16 +240,8 @@ class KafkaLookups:
             log.warning("Kafka does not let this service see a topic: allow it READ there", topic=topic)
 
     async def _topic_ids(self, topics: list[str]) -> dict[str, bytes]:
-        now = asyncio.get_running_loop().time
-        deadline = now() + self._timeout
-        while True:
-            try:
-                return await self._describe(topics)
-            except KafkaException as error:
-                if error.args[0].code() not in TRANSIENT or now() + RETRY_PAUSE_SEC >= deadline:
-                    raise KafkaUnavailableError("asking for topic ids", describe(error)) from error
-            await asyncio.sleep(RETRY_PAUSE_SEC)
-            await self._metadata(topics[0])  # which broker to ask now
+        learn_whom_to_ask = partial(self._metadata, topics[0])
+        return await self._until_answered("asking for topic ids", partial(self._describe, topics), learn_whom_to_ask)
 
     async def _describe(self, topics: list[str]) -> dict[str, bytes]:
         # Published without types: `TopicDescription` with `.topic_id`, a `Uuid`.
@@ -268,15 +264,28 @@ class KafkaLookups:
     async def _metadata(self, topic: str | None) -> ClusterMetadata:
         # Through the client that is asked for offsets: it keeps the leaders it learns here, and would otherwise not
         # know a partition that was added until its next refresh, minutes later.
-        return await self._in_thread(
-            "asking for metadata", lambda: self._admin.list_topics(topic, timeout=self._timeout)
-        )
+        attempt = self._timeout if topic is None else min(self._timeout, ATTEMPT_SEC)
+        ask = partial(self._in_thread, partial(self._admin.list_topics, topic, timeout=attempt))
+        return await self._until_answered("asking for metadata", ask)
 
-    async def _in_thread(self, action: str, call: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        except KafkaException as error:
-            raise KafkaUnavailableError(action, describe(error)) from error
+    async def _until_answered(
+        self, action: str, ask: Callable[[], Awaitable[T]], before_next: Callable[[], Awaitable[object]] | None = None
+    ) -> T:
+        """Asks again until there is an answer, or no time left."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
+        while True:
+            try:
+                return await ask()
+            except KafkaException as error:
+                if error.args[0].code() not in TRANSIENT or now() + RETRY_PAUSE_SEC >= deadline:
+                    raise KafkaUnavailableError(action, describe(error)) from error
+            await asyncio.sleep(RETRY_PAUSE_SEC)
+            if before_next is not None:
+                await before_next()
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _resolve(
         self, offsets: Coalescer[Partition, Answer], wanted: Iterable[Partition]

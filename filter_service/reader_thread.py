@@ -7,11 +7,13 @@ batches; the reader decides, see `reader`. Made by `readers`.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 import structlog
@@ -32,6 +34,11 @@ COMMANDS_SEC = 0.02
 WATERMARKS_TIMEOUT_SEC = 2.0
 """How long a reader waits to be told what a partition still has, when it no longer has what was to be read."""
 METADATA_TIMEOUT_SEC = 2.0
+DOUBT_SEC = 3.0
+"""How long it has to be so that a partition ends before what has been read of it, until that is believed. A broker that
+has hung, and goes on, takes itself for the leader that it was, and answers accordingly, until it has heard of the next
+one: within a second, if it has not lost the others."""
+DOUBT_LOOK_SEC = 0.25
 
 Command = Callable[[], None]
 R = TypeVar("R", bound=Reader)
@@ -74,6 +81,7 @@ class ReaderThread(Generic[R]):
         self._partitions = _ConsumerAssignment(
             lambda: open_consumer(properties, **overrides), lambda: self.reader.positions, f"{name}-metadata"
         )
+        self._doubts: dict[Partition, _Doubt] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.reader = make_reader(self._partitions)
@@ -107,6 +115,7 @@ class ReaderThread(Generic[R]):
             while not self._stopping:
                 self._execute_commands()
                 if self.reader.positions and not self._stopping:
+                    self._look_again()
                     self._consume()
                     self._note_positions()
         except BaseException as error:
@@ -220,13 +229,62 @@ class ReaderThread(Generic[R]):
             log.warning("Kafka does not say what it has", topic=topic, partition=partition, problem=describe(error))
             self._partitions.assign_again(topic, partition)
         else:
-            self.reader.out_of_range(topic, partition, first, end)
+            position = self.reader.positions[topic, partition]
+            if end >= position or self._is_believed((topic, partition), position, end):
+                self.reader.out_of_range(topic, partition, first, end)
+
+    def _is_believed(self, partition: Partition, position: int, end: int) -> bool:
+        """Whether a partition really ends before what has been read of it; if not, it is looked at again soon."""
+        now = time.monotonic()
+        doubt = self._doubts.get(partition)
+        if doubt is None or doubt.position != position or doubt.is_over(now):
+            log.warning("a partition is said to end before what was read: asking again", partition=partition, end=end)
+            doubt = self._doubts[partition] = _Doubt(now, position, end)
+        # A partition that grows has a leader.
+        if doubt.end != end or now >= doubt.since + DOUBT_SEC:
+            del self._doubts[partition]
+            return True
+        doubt.look_at = now + DOUBT_LOOK_SEC
+        self._partitions.ask_for_leader(partition[0])
+        return False
+
+    def _look_again(self) -> None:
+        if not self._doubts:
+            return
+        now = time.monotonic()
+        for partition, doubt in list(self._doubts.items()):
+            if partition not in self.reader.positions or doubt.is_over(now):
+                del self._doubts[partition]
+            elif now >= doubt.look_at:
+                doubt.look_at = math.inf
+                self._partitions.assign_again(*partition)
 
     def _note_positions(self) -> None:
         now = time.monotonic()
         if now >= self._next_notes:
             self._next_notes = now + self._progress_interval
             self.reader.note_positions()
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """That a partition ends where Kafka says.
+
+    Attributes:
+        since: when it was said first, in seconds of the monotonic clock.
+        position: the offset that was to be read.
+        end: the offset that was named.
+        look_at: when to read there again; infinite while an answer is awaited.
+    """
+
+    since: float
+    position: int
+    end: int
+    look_at: float = math.inf
+
+    def is_over(self, now: float) -> bool:
+        """Whether Kafka would have said so again by now."""
+        return now >= self.since + 2 * DOUBT_SEC + WATERMARKS_TIMEOUT_SEC
 
 
 class _ConsumerAssignment:
@@ -271,6 +329,10 @@ class _ConsumerAssignment:
 
     def unassign(self, topic: str, partition: int) -> None:
         self.consumer.incremental_unassign([TopicPartition(topic, partition)])
+
+    def ask_for_leader(self, topic: str) -> None:
+        """Has the consumer learn who leads a topic's partitions now."""
+        self._asker.submit(self._ask, topic)
 
     def assign_again(self, topic: str, partition: int) -> None:
         """Reads a partition anew from where it stands."""

@@ -22,6 +22,9 @@ CATCH_UP_MIN_MESSAGES = 20_000
 CATCH_UP_PREFETCH_KBYTES = 8 * 1024
 """Most that a catch-up consumer holds: the past is read as fast as it is sent, not faster."""
 
+CATCH_UP_METADATA_MS = 2_000
+"""How old the knowledge of who leads a partition may be: who reads nothing does not find out that a leader hangs."""
+
 
 class Readers:
     """The threads that read Kafka. Methods may be called from any thread, but for `start` and `stop`.
@@ -92,6 +95,7 @@ class Readers:
             min(CATCH_UP_BATCH, self._settings.filter_batch_records),
             queued_min_messages=CATCH_UP_MIN_MESSAGES,
             queued_max_messages_kbytes=CATCH_UP_PREFETCH_KBYTES,
+            topic_metadata_refresh_interval_ms=CATCH_UP_METADATA_MS,
         )
 
         def attach(subscription: Subscription, partition: int, start: int) -> None:

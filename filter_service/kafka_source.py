@@ -163,7 +163,6 @@ class KafkaLookups:
 
     def __init__(self, properties: Mapping[str, str | int | bool], timeout: float) -> None:
         self._timeout = timeout
-        self._properties = properties
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="kafka-lookup")
         # A broker that hangs is left in time to ask another: librdkafka looks once a second for whom to leave.
         patience_ms = min(max(round(timeout * 400), SHORTEST_SOCKET_TIMEOUT_MS), LONGEST_SOCKET_TIMEOUT_MS)

@@ -25,11 +25,12 @@ PATIENCE_SEC = 30.0
 
 @pytest.fixture
 async def guarded(start_kafka: StartKafka) -> KafkaCluster:
-    """Two topics with records; of one, and of groups, nobody may know anything."""
+    """Two topics with records: one may be read, and nothing else; of the other, and of groups, nobody may know."""
     cluster = await asyncio.to_thread(start_kafka, 1, AUTHORIZER)
     for topic in SEEN, HIDDEN:
         cluster.create_topic(topic)
         RecordWriter(cluster.bootstrap).write_all(topic, numbered(0, 3))
+    cluster.allow_only(ResourceType.TOPIC, SEEN, AclOperation.READ)
     for topic in HIDDEN, PROBE_TOPIC:
         cluster.deny(ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
     cluster.deny(ResourceType.GROUP, "*", AclOperation.ALL)

@@ -245,8 +245,14 @@ class KafkaCluster:
         :param name: of the thing; `*`: any.
         :param operation: what nobody may do with it.
         """
-        pattern, deny = ResourcePatternType.LITERAL, AclPermissionType.DENY
-        rule = AclBinding(kind, name, pattern, "User:*", "*", operation, deny)
+        self._rule(kind, name, operation, AclPermissionType.DENY)
+
+    def allow_only(self, kind: ResourceType, name: str, operation: AclOperation) -> None:
+        """Allow everybody something, and nothing else from then on; otherwise as `deny`."""
+        self._rule(kind, name, operation, AclPermissionType.ALLOW)
+
+    def _rule(self, kind: ResourceType, name: str, operation: AclOperation, permission: AclPermissionType) -> None:
+        rule = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:*", "*", operation, permission)
         self.admin.create_acls([rule], request_timeout=_REQUEST_TIMEOUT_SEC)[rule].result()
 
     def _wait_for_leaders(self, name: str, partitions: int) -> None:
